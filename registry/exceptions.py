@@ -1,0 +1,337 @@
+"""All that can go wrong, in one tree; each error owns its wording, a raise only passes the facts.
+
+::
+
+    RegistryError
+    ├── InvalidName                 a model, alias or key that no rule allows
+    ├── InvalidReference            text that is not "name@version", "name@alias" or "name@latest"
+    ├── InvalidPolicy               a policy that could not decide anything
+    ├── InvalidParameters           parameters that have no JSON form
+    ├── ReasonMissing               a ledger entry that would not say why
+    ├── InvalidMetric               a metric that is unknown, undefined on this data, or not finite
+    ├── NotFound
+    │   ├── ModelNotFound
+    │   ├── VersionNotFound
+    │   └── AliasNotSet
+    ├── Conflict
+    │   ├── AliasConflict           another run moved the alias since the decision
+    │   ├── AlreadyInForce          a move that would move nothing
+    │   └── KeyConflict             one idempotency key, two different requests
+    ├── NothingToRollBackTo
+    ├── ModelError
+    │   ├── UntrustedType           the artifact holds a type outside the registry's allow-list
+    │   ├── NotSerializable         the estimator does not survive saving and loading
+    │   ├── Unreadable              the bytes are no estimator that this library could have written
+    │   └── PredictionFailed        the estimator raised, or answered with the wrong shape
+    ├── DataError
+    │   ├── InvalidDataset
+    │   ├── SchemaMismatch          columns missing, out of order or of another type
+    │   └── TrainingDataAsEvidence  a gate was shown the data that a contender was trained on
+    ├── ArtifactError
+    │   ├── ArtifactMissing
+    │   ├── ArtifactCorrupted       the bytes are not the ones that were registered
+    │   └── ArtifactStoreUnavailable
+    └── DatabaseError
+        ├── DatabaseUnavailable
+        ├── DatabaseOutdated        the database has another schema version than this library
+        └── DatabaseUnrecognised    the database belongs to something else
+
+An error compares and pickles by its facts, so it crosses process borders whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+
+@dataclass(eq=False)
+class RegistryError(Exception):
+    """Base of every error that the registry raises on purpose."""
+
+    wording: ClassVar[str] = "the registry refused"
+
+    def __str__(self) -> str:
+        return self.wording.format_map(vars(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(eq=False)
+class InvalidName(RegistryError):
+    """A name breaks the rule for its kind."""
+
+    kind: str
+    name: str
+    rule: str
+    wording = "{name!r} is not a valid {kind}: {rule}"
+
+
+@dataclass(eq=False)
+class InvalidReference(RegistryError):
+    """The text does not refer to a version."""
+
+    text: str
+    wording = "{text!r} does not refer to a version: write name@7, name@champion or name@latest"
+
+
+@dataclass(eq=False)
+class InvalidPolicy(RegistryError):
+    """The policy could not decide anything."""
+
+    reason: str
+    wording = "this promotion policy cannot decide: {reason}"
+
+
+@dataclass(eq=False)
+class InvalidParameters(RegistryError):
+    """Parameters can't be written down."""
+
+    reason: str
+    wording = "the parameters have no JSON form: {reason}; pass plain numbers, text, lists and dicts"
+
+
+@dataclass(eq=False)
+class ReasonMissing(RegistryError):
+    """A ledger entry would not say why."""
+
+    action: str
+    wording = "a ledger entry that is {action!r} needs a reason: say why in a sentence"
+
+
+@dataclass(eq=False)
+class InvalidMetric(RegistryError):
+    """A metric is unknown, undefined on this data, or not a finite number."""
+
+    metric: str
+    reason: str
+    wording = "metric {metric!r}: {reason}"
+
+
+class NotFound(RegistryError):
+    """Something that was referred to does not exist."""
+
+
+@dataclass(eq=False)
+class ModelNotFound(NotFound):
+    """No version was ever registered under this name."""
+
+    model: str
+    wording = "there is no model {model!r}: `registry models` lists those that exist"
+
+
+@dataclass(eq=False)
+class VersionNotFound(NotFound):
+    """The model exists, this version of it does not."""
+
+    model: str
+    number: int
+    wording = "model {model!r} has no version {number}: `registry versions {model}` lists those it has"
+
+
+@dataclass(eq=False)
+class AliasNotSet(NotFound):
+    """The model exists, but nothing is in force under this alias."""
+
+    model: str
+    alias: str
+    wording = "nothing is in force as {model}@{alias}: promote or assign a version first"
+
+
+class Conflict(RegistryError):
+    """The registry moved on since the caller looked."""
+
+
+@dataclass(eq=False)
+class AliasConflict(Conflict):
+    """Another run moved the alias since the decision was made."""
+
+    model: str
+    alias: str
+    seen: str
+    found: str
+    wording = (
+        "{model}@{alias} moved since the decision, which was made against {seen}; now {found} is in force: "
+        "decide again against it"
+    )
+
+
+@dataclass(eq=False)
+class AlreadyInForce(Conflict):
+    """The version already holds the alias."""
+
+    reference: str
+    alias: str
+    wording = "{reference} is already in force as {alias}: there is nothing to move"
+
+
+@dataclass(eq=False)
+class KeyConflict(Conflict):
+    """An idempotency key was used before, for something else."""
+
+    key: str
+    first: str
+    difference: str
+    wording = (
+        "key {key!r} already stands for {first}, and {difference} differs: use a new key for a new request"
+    )
+
+
+@dataclass(eq=False)
+class NothingToRollBackTo(RegistryError):
+    """No trusted predecessor is left that loads and predicts."""
+
+    model: str
+    alias: str
+    reason: str
+    wording = (
+        "{model}@{alias} stays as it is, there is nothing to roll back to: {reason}; "
+        "assign a version that you trust"
+    )
+
+
+class ModelError(RegistryError):
+    """An estimator can't be kept, restored or used."""
+
+
+@dataclass(eq=False)
+class UntrustedType(ModelError):
+    """The artifact holds types that the registry's allow-list does not name."""
+
+    subject: str
+    types: tuple[str, ...]
+    wording = (
+        "{subject} holds types that this registry does not trust: {types}; "
+        "after reading their code, allow each with `registry trust NAME --reason …`"
+    )
+
+
+@dataclass(eq=False)
+class NotSerializable(ModelError):
+    """The estimator does not come back from its serialized form as it was."""
+
+    estimator: str
+    reason: str
+    wording = "{estimator} does not survive being saved and loaded: {reason}"
+
+
+@dataclass(eq=False)
+class Unreadable(ModelError):
+    """The bytes are not an estimator in the format that they were registered in."""
+
+    subject: str
+    reason: str
+    wording = "{subject} can't be read as an estimator: {reason}"
+
+
+@dataclass(eq=False)
+class PredictionFailed(ModelError):
+    """The estimator raised while predicting, or answered with the wrong shape."""
+
+    subject: str
+    reason: str
+    wording = "{subject} does not predict: {reason}"
+
+
+class DataError(RegistryError):
+    """Rows that can't be used for what was asked."""
+
+
+@dataclass(eq=False)
+class InvalidDataset(DataError):
+    """The dataset can't be read, or can't be learned or judged from."""
+
+    dataset: str
+    reason: str
+    wording = "dataset {dataset!r}: {reason}"
+
+
+@dataclass(eq=False)
+class SchemaMismatch(DataError):
+    """The columns are not those that the version was trained on."""
+
+    subject: str
+    difference: str
+    wording = "the columns do not fit {subject}: {difference}"
+
+
+@dataclass(eq=False)
+class TrainingDataAsEvidence(DataError):
+    """A gate was shown the data that a contender was trained on."""
+
+    reference: str
+    dataset: str
+    wording = "{reference} was trained on dataset {dataset!r}, which proves nothing about it: use a holdout"
+
+
+class ArtifactError(RegistryError):
+    """Bytes can't be kept or given back."""
+
+
+@dataclass(eq=False)
+class ArtifactMissing(ArtifactError):
+    """The store has no bytes under this digest."""
+
+    digest: str
+    location: str
+    wording = "{location} has no artifact {digest}: restore it from a backup, or roll back to another version"
+
+
+@dataclass(eq=False)
+class ArtifactCorrupted(ArtifactError):
+    """The bytes are not the ones that were written; nothing was parsed."""
+
+    digest: str
+    found: str
+    location: str
+    wording = (
+        "artifact {digest} in {location} now has digest {found} and was not opened: restore it from a backup"
+    )
+
+
+@dataclass(eq=False)
+class ArtifactStoreUnavailable(ArtifactError):
+    """The folder or bucket can't be used."""
+
+    location: str
+    reason: str
+    wording = "artifact store {location} can't be used: {reason}"
+
+
+class DatabaseError(RegistryError):
+    """The database can't be used as this registry's."""
+
+
+@dataclass(eq=False)
+class DatabaseUnavailable(DatabaseError):
+    """The database can't be reached, or refuses to work."""
+
+    database: str
+    reason: str
+    wording = "database {database} can't be used: {reason}"
+
+
+@dataclass(eq=False)
+class DatabaseOutdated(DatabaseError):
+    """The database has another schema version than this library."""
+
+    database: str
+    found: str
+    expected: str
+    wording = (
+        "database {database} has schema version {found}, this library works with {expected}: "
+        "use the library version that wrote it, or upgrade the older of the two"
+    )
+
+
+@dataclass(eq=False)
+class DatabaseUnrecognised(DatabaseError):
+    """The database holds tables that are not a registry's; nothing was changed in it."""
+
+    database: str
+    tables: tuple[str, ...]
+    wording = (
+        "database {database} is not a model registry (it holds {tables}) and was left alone: "
+        "name an empty database or one that a registry made"
+    )

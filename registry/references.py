@@ -1,0 +1,77 @@
+"""The one noun form: ``churn@7`` (a version), ``churn@champion`` (an alias), ``churn@latest``.
+
+Digits are a version and words an alias, so the two can't collide.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from registry.exceptions import InvalidName, InvalidReference
+
+CHAMPION = "champion"
+LATEST = "latest"
+
+_MODEL = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*", re.ASCII)
+_ALIAS = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+LONGEST_NAME = 128
+LONGEST_ALIAS = 64
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model's name and what is asked of it: a version number, an alias, or the latest version."""
+
+    model: str
+    selector: int | str
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read ``name@7``, ``name@alias`` or ``name@latest``.
+
+        Raises:
+            InvalidReference: The text has no such form.
+        """
+        model, at, selector = text.partition("@")
+        if not at or not _is_model_name(model):
+            raise InvalidReference(text)
+        if _NUMBER.fullmatch(selector):
+            return cls(model, int(selector))
+        if selector == LATEST or _is_alias(selector):
+            return cls(model, selector)
+        raise InvalidReference(text)
+
+    def __str__(self) -> str:
+        return f"{self.model}@{self.selector}"
+
+
+def check_model_name(name: str) -> str:
+    """Return *name* if a model may be called so, else raise InvalidName."""
+    if not _is_model_name(name):
+        raise InvalidName(
+            "model name",
+            name,
+            f"use 1 to {LONGEST_NAME} of a-z and 0-9, with single '.', '_' or '-' between them",
+        )
+    return name
+
+
+def check_alias(alias: str) -> str:
+    """Return *alias* if it may be set, else raise InvalidName."""
+    if not _is_alias(alias):
+        raise InvalidName(
+            "alias",
+            alias,
+            f"use 1 to {LONGEST_ALIAS} of a-z, 0-9 and '-', beginning with a letter; {LATEST!r} is taken",
+        )
+    return alias
+
+
+def _is_model_name(name: str) -> bool:
+    return len(name) <= LONGEST_NAME and _MODEL.fullmatch(name) is not None
+
+
+def _is_alias(alias: str) -> bool:
+    return len(alias) <= LONGEST_ALIAS and alias != LATEST and _ALIAS.fullmatch(alias) is not None
