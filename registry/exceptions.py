@@ -36,13 +36,17 @@
         ├── DatabaseOutdated        the database has another schema version than this library
         └── DatabaseUnrecognised    the database belongs to something else
 
-An error compares and pickles by its facts, so it crosses process borders whole.
+An error is pickled by its facts, so it crosses process borders whole.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
+
+
+def _listed(fact: Any) -> Any:
+    return ", ".join(fact) if isinstance(fact, tuple) else fact
 
 
 @dataclass(eq=False)
@@ -52,7 +56,7 @@ class RegistryError(Exception):
     wording: ClassVar[str] = "the registry refused"
 
     def __str__(self) -> str:
-        return self.wording.format_map(vars(self))
+        return self.wording.format_map({name: _listed(fact) for name, fact in vars(self).items()})
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))

@@ -1,6 +1,5 @@
 """Pictures, tables and cards of what was measured and decided: pure functions of plain values.
 
-words       numbers and foreign text, for people
 lines       what a card has room for
 sheet       a page measured in inches, its colours and marks
 forest      differences and their bounds, beside what was demanded of them

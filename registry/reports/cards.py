@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from registry.reports.forest import comparison_plot, forest_plot, rows_of
 from registry.reports.lines import of_comparison, of_decision
-from registry.reports.words import NOTHING, count, interval, markdown, number, short, signed
+from registry.words import NOTHING, count, interval, markdown, number, short, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -22,7 +22,7 @@ from registry.reports.sheet import (
     Mark,
     Sheet,
 )
-from registry.reports.words import NOTHING, count, lower_bound, number, plain, short, signed
+from registry.words import NOTHING, count, lower_bound, number, plain, short, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

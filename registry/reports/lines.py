@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
-from registry.reports.words import count
 from registry.tables import WHOLE
+from registry.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from PIL import Image
 
-from registry.reports.words import plain
+from registry.words import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,7 @@ from registry.reports.sheet import (
     Mark,
     Sheet,
 )
-from registry.reports.words import count, number, plain
+from registry.words import count, number, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

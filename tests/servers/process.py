@@ -106,10 +106,10 @@ def running(
             **_as_ordinary_user(folder, environment),
         )
     try:
-        _await(server, ready, log)
+        await_ready(server, ready, log)
         yield
     finally:
-        _stop(server, stop)
+        end(server, stop)
 
 
 def run(command: Sequence[str | Path], *, folder: Path) -> None:
@@ -129,7 +129,12 @@ def run(command: Sequence[str | Path], *, folder: Path) -> None:
         raise ServerFailedError(f"{command[0]} ended with status {done.returncode}:\n{done.stdout.decode()}")
 
 
-def _await(server: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path) -> None:
+def await_ready(server: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path) -> None:
+    """Wait until *ready* says so.
+
+    Raises:
+        ServerFailedError: The server ended, or was not ready within a minute.
+    """
     deadline = time.monotonic() + SECONDS_TO_START
     while not ready():
         if server.poll() is not None or time.monotonic() > deadline:
@@ -138,7 +143,8 @@ def _await(server: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path
         time.sleep(0.02)
 
 
-def _stop(server: subprocess.Popen[bytes], stop: signal.Signals) -> None:
+def end(server: subprocess.Popen[bytes], stop: signal.Signals) -> None:
+    """Send the signal *stop*, and kill the server and its children if that does not help."""
     server.send_signal(stop)
     with suppress(subprocess.TimeoutExpired):
         server.wait(SECONDS_TO_STOP)

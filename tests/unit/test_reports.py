@@ -25,7 +25,7 @@ from registry.reports import (
     timeline_rows,
 )
 from registry.reports.lines import of_decision
-from registry.reports.words import NOTHING, interval, number, short, signed
+from registry.words import NOTHING, interval, number, short, signed
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

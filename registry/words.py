@@ -62,10 +62,14 @@ def count(things: int, thing: str) -> str:
     return f"{things:,} {thing}" if things == 1 else f"{things:,} {thing}s"
 
 
+def visible(text: str) -> str:
+    """*text* on one line, with a mark for each character that would show nothing or steer a terminal."""
+    return "".join(" " if character.isspace() else _visible(character) for character in text)
+
+
 def plain(text: str, longest: int) -> str:
     """*text* on one line of at most *longest* characters, without any that are invisible."""
-    visible = "".join(" " if character.isspace() else _visible(character) for character in text)
-    line = " ".join(visible.split())
+    line = " ".join(visible(text).split())
     return line if len(line) <= longest else f"{line[: longest - 1].rstrip()}…"
 
 

@@ -1,0 +1,394 @@
+"""Every SQL statement of the registry. The store appends rows and reads them; it decides nothing.
+
+Writes about one model take turns, so that numbers have no gap and an alias moves once: SQLite has one writer
+at a time anyway, and on PostgreSQL the model's row is locked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from sqlalchemy import inspect
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import SQLModel, col, delete, func, select, update
+
+from registry.database import connect, reading, shown, writing
+from registry.exceptions import AliasNotSet, KeyConflict, ModelNotFound, VersionNotFound
+from registry.ledger import Proposal, Stamp, following
+from registry.references import LATEST, Reference
+from registry.tables import (
+    DatasetRecord,
+    Evaluation,
+    LedgerEntry,
+    Metric,
+    ModelVersion,
+    RegisteredModel,
+    Registration,
+    TrustedType,
+    now,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from sqlalchemy import Engine
+    from sqlmodel import Session
+    from sqlmodel.sql.expression import SelectOfScalar
+
+R = TypeVar("R", bound=SQLModel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """On whose behalf rows are written: a person or service, and the run in which it acts, if any."""
+
+    actor: str
+    flow_run_id: str | None = None
+    task_run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Store:
+    """The registry's rows in one database.
+
+    Attributes:
+        engine: Where the rows are.
+        origin: Whom new rows name.
+        clock: What time new rows bear.
+    """
+
+    engine: Engine
+    origin: Origin
+    clock: Callable[[], datetime] = field(default=now)
+
+    @classmethod
+    def open(cls, url: str, origin: Origin) -> Self:
+        """Connect to the database at *url*, and make the schema in it if it is empty.
+
+        Raises:
+            DatabaseUnavailable: It can't be reached or used.
+            DatabaseUnrecognised: It belongs to something else.
+            DatabaseOutdated: A library of another schema version made it.
+        """
+        return cls(connect(url), origin)
+
+    def close(self) -> None:
+        """Give the connections back to the database."""
+        self.engine.dispose()
+
+    @property
+    def name(self) -> str:
+        """The database's URL without its password."""
+        return shown(self.engine)
+
+    # Reading
+
+    def models(self) -> list[RegisteredModel]:
+        """All models, by name."""
+        return self._read(select(RegisteredModel).order_by(RegisteredModel.name))
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        """All versions of *model*, oldest first.
+
+        Raises:
+            ModelNotFound: There is no such model.
+        """
+        self._require_model(model)
+        return self._read(
+            select(ModelVersion).where(ModelVersion.model == model).order_by(col(ModelVersion.number))
+        )
+
+    def version(self, model: str, number: int) -> ModelVersion:
+        """One version of *model* by its number.
+
+        Raises:
+            ModelNotFound: There is no such model.
+            VersionNotFound: There is no such version of it.
+        """
+        found = self._first(
+            select(ModelVersion).where(ModelVersion.model == model, ModelVersion.number == number)
+        )
+        if found is None:
+            self._require_model(model)
+            raise VersionNotFound(model, number)
+        return found
+
+    def resolve(self, reference: Reference, at: datetime | None = None) -> ModelVersion:
+        """The version that *reference* names now, or, for an alias, named at a time.
+
+        Raises:
+            ModelNotFound: There is no such model.
+            VersionNotFound: There is no such version of it.
+            AliasNotSet: Nothing is, or was, in force under the alias.
+        """
+        if isinstance(reference.selector, int):
+            return self.version(reference.model, reference.selector)
+        if reference.selector == LATEST:
+            return self.version(reference.model, self._require_model(reference.model).last_version)
+        entry = self.newest_entry(reference.model, reference.selector, at)
+        if entry is None or entry.in_force is None:
+            self._require_model(reference.model)
+            raise AliasNotSet(reference.model, reference.selector)
+        return self.version(reference.model, entry.in_force)
+
+    def newest_entry(self, model: str, alias: str, at: datetime | None = None) -> LedgerEntry | None:
+        """The newest entry of the alias, or the newest that had been written *at* a time."""
+        entries = select(LedgerEntry).where(LedgerEntry.model == model, LedgerEntry.alias == alias)
+        if at is not None:
+            entries = entries.where(LedgerEntry.recorded_at <= at)
+        return self._first(entries.order_by(col(LedgerEntry.sequence).desc()))
+
+    def history(self, model: str, alias: str | None = None) -> list[LedgerEntry]:
+        """Every entry of the model, or of one alias of it, in the order of writing.
+
+        Raises:
+            ModelNotFound: There is no such model.
+        """
+        self._require_model(model)
+        entries = select(LedgerEntry).where(LedgerEntry.model == model)
+        if alias is not None:
+            entries = entries.where(LedgerEntry.alias == alias)
+        order = (
+            (LedgerEntry.recorded_at, LedgerEntry.alias, LedgerEntry.sequence)
+            if alias is None
+            else (LedgerEntry.sequence,)
+        )
+        return self._read(entries.order_by(*order))
+
+    def moves(self, model: str, alias: str) -> list[LedgerEntry]:
+        """The entries of the alias that changed what is in force, oldest first."""
+        return self._read(
+            select(LedgerEntry)
+            .where(
+                LedgerEntry.model == model,
+                LedgerEntry.alias == alias,
+                LedgerEntry.in_force_since == LedgerEntry.sequence,
+            )
+            .order_by(col(LedgerEntry.sequence))
+        )
+
+    def aliases(self, model: str) -> dict[str, int]:
+        """The versions in force, by alias."""
+        newest = (
+            select(LedgerEntry.alias, func.max(LedgerEntry.sequence).label("sequence"))
+            .where(LedgerEntry.model == model)
+            .group_by(LedgerEntry.alias)
+            .subquery()
+        )
+        entries = select(LedgerEntry).where(
+            LedgerEntry.model == model,
+            LedgerEntry.alias == newest.c.alias,
+            LedgerEntry.sequence == newest.c.sequence,
+        )
+        return {entry.alias: entry.in_force for entry in self._read(entries) if entry.in_force is not None}
+
+    def entry(self, model: str, alias: str, key: str) -> LedgerEntry | None:
+        """The entry that was written under this *key*."""
+        return self._first(
+            select(LedgerEntry).where(
+                LedgerEntry.model == model, LedgerEntry.alias == alias, LedgerEntry.key == key
+            )
+        )
+
+    def looks(self, model: str, dataset: str) -> int:
+        """How often a gate has judged a version of *model* on the *dataset* with this fingerprint."""
+        judged = select(func.count()).where(
+            LedgerEntry.model == model,
+            LedgerEntry.dataset == dataset,
+            col(LedgerEntry.kind).in_(("promoted", "held", "rejected")),
+        )
+        with reading(self.engine) as session:
+            return session.exec(judged).one()
+
+    def registered_as(self, model: str, key: str) -> Registration | None:
+        """The answer that an earlier request with this key got."""
+        return self._first(select(Registration).where(Registration.model == model, Registration.key == key))
+
+    def trained_alike(self, model: str, training: str) -> ModelVersion | None:
+        """The version whose estimator and training data have this digest."""
+        return self._first(
+            select(ModelVersion).where(ModelVersion.model == model, ModelVersion.training == training)
+        )
+
+    def evaluation(self, version: ModelVersion, dataset: str) -> Evaluation | None:
+        """The evaluation of *version* on the *dataset* with this fingerprint, with its metrics."""
+        return self._first(
+            select(Evaluation).where(
+                Evaluation.model == version.model,
+                Evaluation.number == version.number,
+                Evaluation.dataset == dataset,
+            )
+        )
+
+    def evaluations(self, version: ModelVersion) -> list[Evaluation]:
+        """All evaluations of *version*, oldest first."""
+        return self._read(
+            select(Evaluation)
+            .where(Evaluation.model == version.model, Evaluation.number == version.number)
+            .order_by(col(Evaluation.evaluated_at))
+        )
+
+    def dataset(self, fingerprint: str) -> DatasetRecord:
+        """What is known of a dataset that some row names."""
+        with reading(self.engine) as session:
+            return session.get_one(DatasetRecord, fingerprint)
+
+    def trusted_types(self) -> list[TrustedType]:
+        """The allow-list: exact names of types that artifacts may contain."""
+        return self._read(select(TrustedType).order_by(TrustedType.name))
+
+    def artifacts(self) -> dict[str, str]:
+        """Every digest that a row refers to, with the reference that needs it."""
+        with reading(self.engine) as session:
+            predictions = session.exec(select(Evaluation.predictions, Evaluation.model, Evaluation.number))
+            needed = {digest: f"the predictions of {model}@{number}" for digest, model, number in predictions}
+            versions = session.exec(select(ModelVersion.artifact, ModelVersion.model, ModelVersion.number))
+            return needed | {digest: f"{model}@{number}" for digest, model, number in versions}
+
+    # Appending
+
+    def append_version(
+        self, version: ModelVersion, trained_on: DatasetRecord, key: str | None, request: str
+    ) -> ModelVersion:
+        """Give *version* the next number, unless its key or an identical training has one already.
+
+        Raises:
+            KeyConflict: The key was used for another request.
+        """
+        with writing(self.engine) as session:
+            _add_if_new(session, RegisteredModel(name=version.model, created_at=self.clock()))
+            _lock(session, version.model)
+            known = self._known_version(session, version, key, request)
+            if known is None:
+                _add_if_new(session, trained_on)
+                version.number = session.exec(
+                    update(RegisteredModel)
+                    .where(col(RegisteredModel.name) == version.model)
+                    .values(last_version=RegisteredModel.last_version + 1)
+                    .returning(col(RegisteredModel.last_version))
+                ).scalar_one()
+                session.add(version)
+                session.flush()
+                known = version
+            if key is not None and session.get(Registration, (version.model, key)) is None:
+                session.add(
+                    Registration(
+                        model=version.model,
+                        key=key,
+                        number=known.number,
+                        request=request,
+                        flow_run_id=self.origin.flow_run_id,
+                        registered_by=self.origin.actor,
+                        registered_at=self.clock(),
+                    )
+                )
+            return known
+
+    def append_evaluation(
+        self, evaluation: Evaluation, metrics: Iterable[Metric], dataset: DatasetRecord
+    ) -> Evaluation:
+        """Add the *evaluation*, if it is new, and those of its *metrics* that are."""
+        with writing(self.engine) as session:
+            _lock(session, evaluation.model)
+            _add_if_new(session, dataset)
+            _add_if_new(session, evaluation)
+            for metric in metrics:
+                _add_if_new(session, metric)
+            session.flush()
+            session.expire_all()
+            key = (evaluation.model, evaluation.number, evaluation.dataset)
+            stored = session.get_one(Evaluation, key)
+            _ = stored.measurements  # read while there is a session
+            return stored
+
+    def append_entry(self, proposal: Proposal) -> LedgerEntry:
+        """Write what is proposed after the newest entry of its alias.
+
+        A proposal whose key is in the ledger already was written by an earlier attempt: that entry is
+        returned. One made against another reign is refused, see ``ledger.following``.
+
+        Raises:
+            AliasConflict: The reign is no longer the one that the proposal was made against.
+            AlreadyInForce: The proposal would move nothing.
+            ReasonMissing: The proposal does not say why.
+        """
+        with writing(self.engine) as session:
+            _lock(session, proposal.model)
+            entries = select(LedgerEntry).where(
+                LedgerEntry.model == proposal.model, LedgerEntry.alias == proposal.alias
+            )
+            if proposal.key is not None:
+                written = session.exec(entries.where(LedgerEntry.key == proposal.key)).first()
+                if written is not None:
+                    return written
+            newest = session.exec(entries.order_by(col(LedgerEntry.sequence).desc()).limit(1)).first()
+            stamp = Stamp(actor=self.origin.actor, at=self.clock(), flow_run_id=self.origin.flow_run_id)
+            entry = following(newest, proposal, stamp)
+            session.add(entry)
+            return entry
+
+    def trust(self, name: str, reason: str) -> TrustedType:
+        """Add the exact *name* of a type to the allow-list."""
+        row = TrustedType(name=name, reason=reason, trusted_by=self.origin.actor, trusted_at=self.clock())
+        with writing(self.engine) as session:
+            _add_if_new(session, row)
+            return session.get_one(TrustedType, name)
+
+    def distrust(self, name: str) -> None:
+        """Remove *name* from the allow-list; artifacts that contain it no longer load."""
+        with writing(self.engine) as session:
+            session.exec(delete(TrustedType).where(col(TrustedType.name) == name))
+
+    # Transactions
+
+    def _read(self, statement: SelectOfScalar[R]) -> list[R]:
+        with reading(self.engine) as session:
+            return list(session.exec(statement).all())
+
+    def _first(self, statement: SelectOfScalar[R]) -> R | None:
+        with reading(self.engine) as session:
+            return session.exec(statement.limit(1)).first()
+
+    def _require_model(self, model: str) -> RegisteredModel:
+        found = self._first(select(RegisteredModel).where(RegisteredModel.name == model))
+        if found is None:
+            raise ModelNotFound(model)
+        return found
+
+    def _known_version(
+        self, session: Session, version: ModelVersion, key: str | None, request: str
+    ) -> ModelVersion | None:
+        answered = None if key is None else session.get(Registration, (version.model, key))
+        if answered is None:
+            alike = select(ModelVersion).where(
+                ModelVersion.model == version.model, ModelVersion.training == version.training
+            )
+            return session.exec(alike).first()
+        check_same_request(answered, request)
+        return session.get_one(ModelVersion, (answered.model, answered.number))
+
+
+def _lock(session: Session, model: str) -> None:
+    """Let no other transaction write about *model* until this one ends."""
+    row = select(RegisteredModel).where(RegisteredModel.name == model).with_for_update()
+    if session.exec(row).first() is None:
+        raise ModelNotFound(model)
+
+
+def check_same_request(answered: Registration, request: str) -> None:
+    """Raise KeyConflict if the key of an *answered* registration is used for another *request*."""
+    if answered.request != request:
+        raise KeyConflict(
+            answered.key, f"{answered.model}@{answered.number}", "the training data or a parameter"
+        )
+
+
+def _add_if_new(session: Session, row: SQLModel) -> None:
+    """Add *row* unless its key is there, or another transaction is adding it at this moment."""
+    table = type(row)
+    identity = inspect(table).primary_key_from_instance(row)
+    if session.get(table, tuple(identity)) is None:  # SQLite's triggers refuse an insert of what is there
+        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+        session.exec(insert(table).values(row.model_dump()).on_conflict_do_nothing())

@@ -1,0 +1,384 @@
+"""The rows of the registry. Rows are appended, never rewritten; the database refuses what must not be.
+
+Keys are natural, so a row reads without a join and a mistake across models can't be represented. The
+constraints below hold on SQLite and PostgreSQL alike; triggers (in ``registry.migrations``) refuse to
+update or delete what is evidence.
+"""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Dialect,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlmodel import Field, Relationship, SQLModel
+from typing_extensions import override
+
+MOVES = ("promoted", "assigned", "rolled-back")
+"""Kinds of entry that put a version in force; with "cleared" they begin a reign."""
+
+NOTES = ("held", "rejected", "approved")
+"""Kinds of entry that record a judgement and move nothing."""
+
+WHOLE = "all"
+"""The slice that is the whole dataset."""
+
+
+def now() -> datetime:
+    """The present moment in UTC."""
+    return datetime.now(UTC)
+
+
+def canonical_json(value: Any) -> str:
+    """The one text of a JSON value: sorted keys, no spaces, no NaN; what hashes are taken over.
+
+    Raises:
+        ValueError: A number is NaN or infinite.
+        TypeError: A value has no JSON form.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+class CanonicalJSON(TypeDecorator[Any]):
+    """JSON kept as canonical text, because a JSONB column reorders keys and can't be hashed again."""
+
+    impl = Text
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:
+        return canonical_json(value)
+
+    @override
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+class NumberOrNone(TypeDecorator[int]):
+    """A number of which None is stored as 0, because a foreign key skips rows in which a column is NULL."""
+
+    impl = Integer
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int:
+        return value or 0
+
+    @override
+    def process_result_value(self, value: int | None, dialect: Dialect) -> int | None:
+        return value or None
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
+
+def _only(column: str, characters: str) -> str:
+    """SQL: *column* is not empty and has no other characters. ``ltrim`` reads the same on both databases."""
+    return f"length({column}) > 0 AND ltrim({column}, '{characters}') = ''"
+
+
+_LOWER = "abcdefghijklmnopqrstuvwxyz"
+_DIGITS = "0123456789"
+
+
+def _digest(column: str) -> CheckConstraint:
+    return CheckConstraint(
+        f"length({column}) = 64 AND ltrim({column}, '0123456789abcdef') = ''", name=f"{column}_is_sha256"
+    )
+
+
+class Row(SQLModel):
+    """Base of the registry's tables, which share no metadata with the tables of the program around them."""
+
+    metadata: ClassVar[MetaData] = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class RegisteredModel(Row, table=True):
+    """A name that versions are registered under, and the number of the last one."""
+
+    __tablename__ = "registered_model"
+    __table_args__ = (
+        CheckConstraint(
+            f"{_only('name', _LOWER + _DIGITS + '._-')} AND length(name) <= 128"
+            f" AND {_only('substr(name, 1, 1)', _LOWER + _DIGITS)}"
+            f" AND {_only('substr(name, length(name), 1)', _LOWER + _DIGITS)}"
+            " AND replace(replace(name, '-', '.'), '_', '.') NOT LIKE '%..%'",
+            name="name_is_valid",
+        ),
+        CheckConstraint("last_version >= 0", name="last_version_counts"),
+    )
+
+    name: str = Field(primary_key=True)
+    last_version: int = 0
+    created_at: datetime = Field(default_factory=now)
+
+
+class DatasetRecord(Row, table=True):
+    """Rows that a version was trained or judged on, known by fingerprint; the rows stay where they are."""
+
+    __tablename__ = "dataset"
+    __table_args__ = (
+        _digest("fingerprint"),
+        CheckConstraint("rows > 0", name="has_rows"),
+    )
+
+    fingerprint: str = Field(primary_key=True)
+    name: str
+    target: str
+    rows: int = Field(sa_type=BigInteger)
+    columns: list[dict[str, Any]] = Field(sa_type=CanonicalJSON)
+    source: str | None = None
+    recorded_at: datetime = Field(default_factory=now)
+
+
+class ModelVersion(Row, table=True):
+    """A fitted estimator was registered: which bytes, trained on what, by which code, in which run."""
+
+    __tablename__ = "model_version"
+    __table_args__ = (
+        ForeignKeyConstraint(["model"], ["registered_model.name"]),
+        ForeignKeyConstraint(["trained_on"], ["dataset.fingerprint"]),
+        UniqueConstraint("model", "training"),
+        CheckConstraint("number > 0", name="number_is_positive"),
+        CheckConstraint("artifact_bytes >= 0", name="artifact_bytes_count"),
+        _digest("artifact"),
+        _digest("training"),
+        Index(None, "artifact"),
+    )
+
+    model: str = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    training: str  # digest of the fitted estimator and its training data: an identical retrain has the same
+    artifact: str
+    artifact_bytes: int = Field(sa_type=BigInteger)
+    serialization: str
+    estimator: str
+    trained_on: str
+    params: dict[str, Any] = Field(sa_type=CanonicalJSON)
+    input_schema: list[dict[str, Any]] = Field(sa_type=CanonicalJSON)
+    input_example: dict[str, Any] = Field(sa_type=CanonicalJSON)
+    environment: dict[str, str] = Field(sa_type=CanonicalJSON)
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    flow_run_id: str | None = None
+    task_run_id: str | None = None
+    registered_by: str
+    registered_at: datetime = Field(default_factory=now)
+
+    @property
+    def reference(self) -> str:
+        """The version's name, such as ``churn@7``."""
+        return f"{self.model}@{self.number}"
+
+
+class Registration(Row, table=True):
+    """A keyed request to register was answered; a retry with the same key gets the same answer."""
+
+    __tablename__ = "registration"
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "number"], ["model_version.model", "model_version.number"]),
+        CheckConstraint("length(key) BETWEEN 1 AND 256", name="key_has_a_length"),
+        _digest("request"),
+    )
+
+    model: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    number: int
+    request: str  # digest of the training data and the parameters, by which a reused key is noticed
+    flow_run_id: str | None = None
+    registered_by: str
+    registered_at: datetime = Field(default_factory=now)
+
+
+class Evaluation(Row, table=True):
+    """A version answered every row of a dataset; its answers are kept, so metrics can be added later."""
+
+    __tablename__ = "evaluation"
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "number"], ["model_version.model", "model_version.number"]),
+        ForeignKeyConstraint(["dataset"], ["dataset.fingerprint"]),
+        _digest("predictions"),
+        CheckConstraint("rows > 0", name="has_rows"),
+        Index(None, "predictions"),
+    )
+
+    model: str = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    dataset: str = Field(primary_key=True)
+    rows: int = Field(sa_type=BigInteger)
+    predictions: str
+    flow_run_id: str | None = None
+    evaluated_by: str
+    evaluated_at: datetime = Field(default_factory=now)
+
+    measurements: list["Metric"] = Relationship(
+        sa_relationship_kwargs={"lazy": "selectin", "viewonly": True, "order_by": "Metric.name"}
+    )
+
+    @property
+    def reference(self) -> str:
+        """The version that was evaluated, such as ``churn@7``."""
+        return f"{self.model}@{self.number}"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The values of its key, which its metrics share."""
+        return {"model": self.model, "number": self.number, "dataset": self.dataset}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics over the whole dataset, by scorer name."""
+        return self.on_slice(WHOLE)
+
+    @property
+    def slices(self) -> list[str]:
+        """The slices that were measured, such as ``origin=JFK``."""
+        return sorted({metric.slice for metric in self.measurements} - {WHOLE})
+
+    def on_slice(self, name: str) -> dict[str, float]:
+        """The metrics over one slice, by scorer name; empty if it was not measured."""
+        return {metric.name: metric.value for metric in self.measurements if metric.slice == name}
+
+
+class Metric(Row, table=True):
+    """One number of an evaluation: a scorer over the whole dataset or one slice, higher is better."""
+
+    __tablename__ = "metric"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["model", "number", "dataset"], ["evaluation.model", "evaluation.number", "evaluation.dataset"]
+        ),
+        CheckConstraint("rows > 0", name="has_rows"),
+        CheckConstraint(  # NaN compares greater than every number in PostgreSQL and is NULL in SQLite
+            "value BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308", name="value_is_finite"
+        ),
+    )
+
+    model: str = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    dataset: str = Field(primary_key=True)
+    slice: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    value: float = Field(sa_type=Float(53))
+    rows: int = Field(sa_type=BigInteger)
+
+
+class LedgerEntry(Row, table=True):
+    """Something was decided about an alias. The newest entry says which version is in force.
+
+    Each entry names the one before it and what was in force then, and the database checks it: no gap, no
+    fork, no entry that misstates what it replaces. Order comes from the sequence, never from a clock.
+    """
+
+    __tablename__ = "ledger_entry"
+    __table_args__ = (
+        ForeignKeyConstraint(["model"], ["registered_model.name"]),
+        ForeignKeyConstraint(["model", "version"], ["model_version.model", "model_version.number"]),
+        ForeignKeyConstraint(["dataset"], ["dataset.fingerprint"]),
+        ForeignKeyConstraint(
+            ["model", "alias", "previous", "replaced", "replaced_since", "previous_hash"],
+            [
+                "ledger_entry.model",
+                "ledger_entry.alias",
+                "ledger_entry.sequence",
+                "ledger_entry.in_force",
+                "ledger_entry.in_force_since",
+                "ledger_entry.hash",
+            ],
+            name="fk_ledger_entry_follows_the_entry_before",
+        ),
+        UniqueConstraint("model", "alias", "sequence", "in_force", "in_force_since", "hash"),
+        UniqueConstraint("model", "alias", "key"),
+        CheckConstraint(
+            f"{_only('alias', _LOWER + _DIGITS + '-')} AND ltrim(substr(alias, 1, 1), '{_LOWER}') = ''"
+            " AND length(alias) <= 64 AND alias <> 'latest'",
+            name="alias_is_valid",
+        ),
+        CheckConstraint(
+            "(sequence > 1 AND previous IS NOT NULL AND previous = sequence - 1)"
+            " OR (sequence = 1 AND previous IS NULL AND replaced = 0 AND replaced_since = 0"
+            f" AND previous_hash = '{'0' * 64}')",
+            name="sequence_has_no_gap",
+        ),
+        CheckConstraint(
+            f"(kind IN ({_listed(MOVES)}) AND in_force = version AND in_force <> replaced"
+            " AND in_force_since = sequence AND (kind <> 'rolled-back' OR replaced <> 0))"
+            f" OR (kind = 'cleared' AND in_force = 0 AND replaced <> 0 AND version = replaced"
+            " AND in_force_since = sequence)"
+            f" OR (kind IN ({_listed(NOTES)}) AND in_force = replaced AND in_force_since = replaced_since)",
+            name="moves_what_its_kind_says",
+        ),
+        CheckConstraint("length(trim(reason)) > 0", name="has_a_reason"),
+        _digest("hash"),
+        _digest("previous_hash"),
+        Index(None, "model", "alias", "recorded_at"),
+        Index(None, "model", "dataset"),
+    )
+
+    model: str = Field(primary_key=True)
+    alias: str = Field(primary_key=True)
+    sequence: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    previous: int | None = None
+    kind: str
+    version: int
+    replaced: int | None = Field(sa_type=NumberOrNone, nullable=False)
+    replaced_since: int | None = Field(sa_type=NumberOrNone, nullable=False)
+    in_force: int | None = Field(sa_type=NumberOrNone, nullable=False)
+    in_force_since: int | None = Field(sa_type=NumberOrNone, nullable=False)
+    actor: str
+    reason: str
+    evidence: dict[str, Any] = Field(sa_type=CanonicalJSON)
+    dataset: str | None = None
+    key: str | None = None
+    flow_run_id: str | None = None
+    recorded_at: datetime
+    previous_hash: str
+    hash: str
+
+    @property
+    def reference(self) -> str:
+        """The version that the entry speaks of, such as ``churn@7``."""
+        return f"{self.model}@{self.version}"
+
+    @property
+    def moved(self) -> bool:
+        """Whether the entry changed what is in force."""
+        return self.in_force_since == self.sequence
+
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON of every other field; equal to ``hash`` unless someone tampered."""
+        facts = self.model_dump(exclude={"hash", "recorded_at"})
+        facts["recorded_at"] = self.recorded_at.astimezone(UTC).isoformat(timespec="microseconds")
+        return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
+
+
+class TrustedType(Row, table=True):
+    """A type that artifacts of this registry may contain, by its exact name."""
+
+    __tablename__ = "trusted_type"
+
+    name: str = Field(primary_key=True)
+    reason: str
+    trusted_by: str
+    trusted_at: datetime = Field(default_factory=now)

@@ -1,0 +1,115 @@
+"""Registries on both databases, and rows to put into them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from registry.ledger import Proposal
+from registry.store import Origin, Store
+from registry.tables import DatasetRecord, LedgerEntry, ModelVersion, now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Each call returns the URL of another empty database, all of each of the two kinds in turn."""
+    if request.param == "sqlite":
+        numbers = count(1)
+        return lambda: f"sqlite:///{tmp_path}/registry-{next(numbers)}.db"
+    make: Callable[[], str] = request.getfixturevalue("make_postgres_database")
+    return make
+
+
+@pytest.fixture
+def database_url(make_database: Callable[[], str]) -> str:
+    """The URL of an empty database, of each of the two kinds in turn."""
+    return make_database()
+
+
+@pytest.fixture
+def open_store() -> Iterator[Callable[..., Store]]:
+    """Each call opens the database at a URL, for another *actor* or with another *clock*."""
+    with ExitStack() as stores:
+
+        def make(url: str, *, actor: str = "ada", clock: Callable[[], datetime] = now) -> Store:
+            store = Store.open(url, Origin(actor=actor))
+            stores.callback(store.engine.dispose)
+            return replace(store, clock=clock)
+
+        yield make
+
+
+@pytest.fixture
+def make_store(database_url: str, open_store: Callable[..., Store]) -> Callable[..., Store]:
+    """Each call opens the test's own database, which is of each of the two kinds in turn."""
+
+    def make(url: str = database_url, **others: Any) -> Store:
+        return open_store(url, **others)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def a_version() -> Callable[..., ModelVersion]:
+    """Each call registers another version; no estimator is needed, because the store never looks at bytes."""
+
+    def append(
+        store: Store, *, model: str = "churn", key: str | None = None, request: str = "", **columns: Any
+    ) -> ModelVersion:
+        version = ModelVersion(**a_version_row(model=model) | columns)
+        return store.append_version(version, a_dataset(), key, request or digest("request"))
+
+    return append
+
+
+@pytest.fixture(scope="session")
+def an_entry() -> Callable[..., LedgerEntry]:
+    """Each call writes one entry about a version."""
+
+    def append(store: Store, version: int = 1, **proposal: Any) -> LedgerEntry:
+        usual = {"kind": "assigned", "model": "churn", "reason": "a reason"}
+        return store.append_entry(Proposal(version=version, **usual | proposal))
+
+    return append
+
+
+def a_version_row(*, model: str = "churn") -> dict[str, Any]:
+    """The columns of a version that nobody trained before."""
+    return {
+        "model": model,
+        "number": 0,
+        "training": digest(uuid4().hex),
+        "artifact": digest("artifact"),
+        "artifact_bytes": 4_096,
+        "serialization": "skops",
+        "estimator": "sklearn.linear_model._logistic.LogisticRegression",
+        "trained_on": a_dataset().fingerprint,
+        "params": {"C": 0.1},
+        "input_schema": [{"name": "age", "type": "float64"}],
+        "input_example": {"rows": [[1.0]], "predictions": [0]},
+        "environment": {"python": "3.11", "scikit-learn": "1.9"},
+        "registered_by": "ada",
+        "registered_at": datetime(2026, 3, 3, 12, tzinfo=UTC),
+    }
+
+
+def a_dataset(name: str = "january") -> DatasetRecord:
+    """A dataset known by its *name* alone."""
+    columns = [{"name": "age", "type": "float64"}]
+    return DatasetRecord(fingerprint=digest(name), name=name, target="left", rows=1_000, columns=columns)
+
+
+def digest(text: str) -> str:
+    """A SHA-256 that some artifact, dataset or request could have."""
+    return sha256(text.encode()).hexdigest()

@@ -1,0 +1,669 @@
+"""Whatever SQL someone writes behind the registry's back, the database itself keeps the ledger true.
+
+There are three ways in: PostgreSQL; a SQLite connection of the registry's own; and SQLite "as it comes", a
+connection that switched nothing on. On the last, CHECK constraints, unique keys and triggers hold, and
+foreign keys do not, because SQLite leaves them to each connection.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, UniqueConstraint, text
+
+from registry.ledger import GENESIS
+from registry.store import Origin, Store
+from registry.tables import LedgerEntry
+from tests.integration.conftest import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.servers.postgres import PostgresServer
+
+Row = dict[str, Any]
+WAYS = ["sqlite", "sqlite as it comes", "postgresql"]
+NOON = "2026-03-03 12:00:00.000000"
+JANUARY, FEBRUARY = digest("january"), digest("february")
+UNCHANGED = "rows are appended, never changed"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of writing SQL into a registry with something in it; nothing that is written stays."""
+
+    name: str
+    connection: Any
+    placeholder: str = "?"
+
+    @property
+    def sqlite(self) -> bool:
+        return self.name != "postgresql"
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> int:
+        """Execute one statement and return how many rows it touched."""
+        cursor = self.connection.cursor()
+        try:
+            if self.sqlite:
+                cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute(statement.replace("?", self.placeholder), values)
+            return int(cursor.rowcount)
+        finally:
+            self.connection.rollback()
+            cursor.close()
+
+    def insert(self, table: str, row: Row, *, verb: str = "INSERT INTO", suffix: str = "") -> int:
+        """Insert one row."""
+        marks = ", ".join("?" for _ in row)
+        statement = f"{verb} {table} ({', '.join(row)}) VALUES ({marks}) {suffix}"
+        return self.run(statement, list(row.values()))
+
+    def refusal(self, statement: Callable[[], int]) -> str:
+        """What the database says when it refuses."""
+        with pytest.raises((sqlite3.Error, psycopg.Error)) as refused:
+            statement()
+        return str(refused.value)
+
+
+# What the registry holds, and for each table a row that may follow
+
+
+def entry(sequence: int, **others: Any) -> Row:
+    return {
+        "model": "churn",
+        "alias": "champion",
+        "sequence": sequence,
+        "previous": sequence - 1 or None,
+        "kind": "promoted",
+        "version": 3,
+        "replaced": 2,
+        "replaced_since": 2,
+        "in_force": 3,
+        "in_force_since": sequence,
+        "actor": "ada",
+        "reason": "it is better",
+        "evidence": "{}",
+        "dataset": None,
+        "key": None,
+        "recorded_at": NOON,
+        "previous_hash": GENESIS if sequence == 1 else str(sequence - 1) * 64,
+        "hash": str(sequence) * 64,
+    } | others
+
+
+def version(number: int, **others: Any) -> Row:
+    return {
+        "model": "churn",
+        "number": number,
+        "training": digest(f"training {number}"),
+        "artifact": digest(f"artifact {number}"),
+        "artifact_bytes": 4_096,
+        "serialization": "skops",
+        "estimator": "sklearn.dummy.DummyClassifier",
+        "trained_on": JANUARY,
+        "params": "{}",
+        "input_schema": "[]",
+        "input_example": "{}",
+        "environment": "{}",
+        "registered_by": "ada",
+        "registered_at": NOON,
+    } | others
+
+
+def dataset(fingerprint: str) -> Row:
+    return {
+        "fingerprint": fingerprint,
+        "name": "a month",
+        "target": "left",
+        "rows": 1_000,
+        "columns": "[]",
+        "recorded_at": NOON,
+    }
+
+
+FIRST_OF_ANOTHER = {"alias": "canary", "replaced": 0, "replaced_since": 0}
+AN_EVALUATION: Row = {
+    "model": "churn",
+    "number": 1,
+    "dataset": FEBRUARY,
+    "rows": 1_000,
+    "predictions": digest("predictions"),
+    "evaluated_by": "ada",
+    "evaluated_at": NOON,
+}
+A_METRIC: Row = {
+    "model": "churn",
+    "number": 1,
+    "dataset": FEBRUARY,
+    "slice": "all",
+    "name": "accuracy",
+    "value": 0.9,
+    "rows": 1_000,
+}
+A_REGISTRATION: Row = {
+    "model": "churn",
+    "key": "monday",
+    "number": 1,
+    "request": digest("request"),
+    "registered_by": "ada",
+    "registered_at": NOON,
+}
+HELD: list[tuple[str, Row]] = [
+    ("dataset", dataset(JANUARY)),
+    ("dataset", dataset(FEBRUARY)),
+    ("registered_model", {"name": "churn", "last_version": 3, "created_at": NOON}),
+    ("registered_model", {"name": "fraud", "last_version": 9, "created_at": NOON}),
+    *(("model_version", version(number)) for number in (1, 2, 3)),
+    ("model_version", version(9, model="fraud")),
+    ("registration", A_REGISTRATION),
+    ("evaluation", AN_EVALUATION),
+    ("metric", A_METRIC),
+    ("ledger_entry", entry(1, version=1, in_force=1, replaced=0, replaced_since=0, key="once")),
+    ("ledger_entry", entry(2, version=2, in_force=2, replaced=1, replaced_since=1)),
+    ("ledger_entry", entry(3, kind="held", in_force=2, in_force_since=2)),
+]
+TABLES = list(dict.fromkeys(table for table, _ in HELD))
+
+CLEARED: Row = {"kind": "cleared", "version": 2, "in_force": 0}
+NOTED: Row = {"kind": "held", "in_force": 2, "in_force_since": 2}
+MAY_FOLLOW: dict[str, tuple[str, Row]] = {
+    "a promotion": ("ledger_entry", entry(4)),
+    "an assignment on evidence under a key": (
+        "ledger_entry",
+        entry(4, kind="assigned", dataset=FEBRUARY, key="twice"),
+    ),
+    "a rollback": ("ledger_entry", entry(4, kind="rolled-back", version=1, in_force=1)),
+    "a clearing": ("ledger_entry", entry(4, **CLEARED)),
+    "a candidate held": ("ledger_entry", entry(4, **NOTED)),
+    "a candidate rejected": ("ledger_entry", entry(4, **NOTED | {"kind": "rejected"})),
+    "a candidate approved": ("ledger_entry", entry(4, **NOTED | {"kind": "approved"})),
+    "the first entry of another alias": ("ledger_entry", entry(1, **FIRST_OF_ANOTHER)),
+    "a first entry that moves nothing": (
+        "ledger_entry",
+        entry(1, **FIRST_OF_ANOTHER, kind="held", in_force=0, in_force_since=0),
+    ),
+    "the longest alias": ("ledger_entry", entry(1, **FIRST_OF_ANOTHER | {"alias": "a-7" + "z" * 61})),
+    "a version": ("model_version", version(4)),
+    "a dataset": ("dataset", dataset(digest("march"))),
+    "a registration": ("registration", A_REGISTRATION | {"key": "k" * 256}),
+    "an evaluation": ("evaluation", AN_EVALUATION | {"number": 2}),
+    "a metric": ("metric", A_METRIC | {"name": "roc_auc"}),
+    "a metric that is a whole number": ("metric", A_METRIC | {"name": "max_error", "value": -1}),
+    "the largest finite metric": ("metric", A_METRIC | {"name": "r2", "value": 1.7976931348623157e308}),
+    "the smallest finite metric": ("metric", A_METRIC | {"name": "r2", "value": -1.7976931348623157e308}),
+    "a model": ("registered_model", {"name": "eu.churn_2-a", "last_version": 0, "created_at": NOON}),
+    "a model of the longest name": (
+        "registered_model",
+        {"name": "7" * 128, "last_version": 0, "created_at": NOON},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """A row that must not be: one that may follow, with a change; and the constraint that knows."""
+
+    refused_by: str
+    follows: str
+    change: Row = field(default_factory=dict)
+    sqlite_says: str = ""
+
+    @property
+    def table(self) -> str:
+        return MAY_FOLLOW[self.follows][0]
+
+    @property
+    def row(self) -> Row:
+        return MAY_FOLLOW[self.follows][1] | self.change
+
+    def reason(self, way: Way) -> str:
+        """What in the database's message shows that it refuses for the right reason."""
+        if not way.sqlite:
+            return self.refused_by
+        if self.refused_by.startswith("fk_"):
+            return "FOREIGN KEY constraint failed"
+        if self.refused_by.startswith(("pk_", "uq_")):
+            return f"{self.table}: {UNCHANGED}"
+        return self.sqlite_says or self.refused_by
+
+
+def names(refused_by: str, follows: str, column: str, values: Sequence[str]) -> dict[str, Corruption]:
+    return {
+        f"{follows} whose {column} is {reprlib.repr(value)}": Corruption(refused_by, follows, {column: value})
+        for value in values
+    }
+
+
+GAP, MOVES = "ck_ledger_entry_sequence_has_no_gap", "ck_ledger_entry_moves_what_its_kind_says"
+NOT_DIGESTS = ["", "abc", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "0x" + "a" * 62, " " + "a" * 63]
+NOT_ALIASES = ["", "7", "7th", "latest", "Champion", "-a", "a b", "a@b", "a_b", "é", "a" * 65, "champion\n"]
+NOT_MODELS = [
+    "",
+    "a@b",
+    "a/b",
+    "a\\b",
+    "Churn",
+    "churn eu",
+    "é",
+    "a\n",
+    ".",
+    "..",
+    "-a",
+    "a-",
+    "a..b",
+    "a._b",
+    "a" * 300,
+]
+ANOTHER = "the first entry of another alias"
+
+CORRUPTIONS = {
+    # the chain
+    "a gap": Corruption(GAP, "a promotion", {"sequence": 5, "in_force_since": 5}),
+    "an entry that skips the one before": Corruption(
+        GAP, "a promotion", {"previous": 2, "previous_hash": "2" * 64}
+    ),
+    "an entry after itself": Corruption(GAP, "a promotion", {"previous": 4}),
+    "a later entry that follows nothing": Corruption(GAP, "a promotion", {"previous": None}),
+    "a sequence that begins at 2": Corruption(GAP, ANOTHER, {"sequence": 2, "in_force_since": 2}),
+    "a sequence that begins at 0": Corruption(GAP, ANOTHER, {"sequence": 0, "in_force_since": 0}),
+    "a sequence that begins below 0": Corruption(GAP, ANOTHER, {"sequence": -1, "in_force_since": -1}),
+    "a fork": Corruption("pk_ledger_entry", "a promotion", entry(3, hash="f" * 64)),
+    "a second beginning": Corruption("pk_ledger_entry", ANOTHER, {"alias": "champion"}),
+    "a beginning that follows something": Corruption(GAP, ANOTHER, {"previous": 0}),
+    "a beginning that replaces a version": Corruption(GAP, ANOTHER, {"replaced": 2}),
+    "a beginning that ends a reign": Corruption(GAP, ANOTHER, {"replaced_since": 2}),
+    "a beginning that follows a hash": Corruption(GAP, ANOTHER, {"previous_hash": "3" * 64}),
+    # what a kind does
+    "a promotion of what is in force": Corruption(MOVES, "a promotion", {"version": 2, "in_force": 2}),
+    "a promotion that moves nothing": Corruption(MOVES, "a promotion", {"in_force": 2, "in_force_since": 2}),
+    "a promotion that begins no reign": Corruption(MOVES, "a promotion", {"in_force_since": 2}),
+    "a promotion that begins its reign later": Corruption(MOVES, "a promotion", {"in_force_since": 5}),
+    "a promotion of one version that puts another in force": Corruption(
+        MOVES, "a promotion", {"in_force": 1}
+    ),
+    "a promotion that leaves nothing in force": Corruption(MOVES, "a promotion", {"in_force": 0}),
+    "a rollback that moves nothing": Corruption(MOVES, "a rollback", {"version": 2, "in_force": 2}),
+    "a rollback from nothing": Corruption(MOVES, ANOTHER, {"kind": "rolled-back"}),
+    "a clearing of nothing": Corruption(MOVES, ANOTHER, CLEARED),
+    "a clearing of another version": Corruption(MOVES, "a clearing", {"version": 3}),
+    "a clearing that clears nothing": Corruption(MOVES, "a clearing", {"in_force": 2}),
+    "a clearing that begins no reign": Corruption(MOVES, "a clearing", {"in_force_since": 2}),
+    "a note that moves": Corruption(MOVES, "a candidate held", {"in_force": 3, "in_force_since": 4}),
+    "a note that begins a reign": Corruption(MOVES, "a candidate rejected", {"in_force_since": 4}),
+    "a note that clears": Corruption(MOVES, "a candidate approved", {"in_force": 0}),
+    **names(MOVES, "a promotion", "kind", ["demoted", "", "Promoted", "promoted "]),
+    # what an entry says
+    **names("ck_ledger_entry_has_a_reason", "a promotion", "reason", ["", "   "]),
+    **names("ck_ledger_entry_alias_is_valid", ANOTHER, "alias", NOT_ALIASES),
+    **names("ck_ledger_entry_hash_is_sha256", "a promotion", "hash", NOT_DIGESTS),
+    **names("ck_ledger_entry_previous_hash_is_sha256", "a promotion", "previous_hash", NOT_DIGESTS),
+    "an entry under a used key": Corruption(
+        "uq_ledger_entry_model_alias_key", "a promotion", {"key": "once"}
+    ),
+    "an entry by nobody": Corruption(
+        '"actor"', "a promotion", {"actor": None}, sqlite_says="ledger_entry.actor"
+    ),
+    # metrics and evaluations
+    "a metric that is not a number": Corruption(
+        "ck_metric_value_is_finite",
+        "a metric",
+        {"value": math.nan},
+        sqlite_says="NOT NULL constraint failed: metric.value",
+    ),
+    "an infinite metric": Corruption("ck_metric_value_is_finite", "a metric", {"value": math.inf}),
+    "a metric infinitely bad": Corruption("ck_metric_value_is_finite", "a metric", {"value": -math.inf}),
+    "a metric over no rows": Corruption("ck_metric_has_rows", "a metric", {"rows": 0}),
+    "a metric over fewer than no rows": Corruption("ck_metric_has_rows", "a metric", {"rows": -1}),
+    "a second value of a metric": Corruption("pk_metric", "a metric", A_METRIC | {"value": 0.95}),
+    "an evaluation of no rows": Corruption("ck_evaluation_has_rows", "an evaluation", {"rows": 0}),
+    "a second evaluation on the same rows": Corruption("pk_evaluation", "an evaluation", {"number": 1}),
+    **names("ck_evaluation_predictions_is_sha256", "an evaluation", "predictions", NOT_DIGESTS),
+    # versions, datasets, registrations, models
+    "a version 0": Corruption("ck_model_version_number_is_positive", "a version", {"number": 0}),
+    "a version below 0": Corruption("ck_model_version_number_is_positive", "a version", {"number": -1}),
+    "a version whose number is taken": Corruption("pk_model_version", "a version", {"number": 3}),
+    "a version whose training is registered": Corruption(
+        "uq_model_version_model_training", "a version", {"training": digest("training 3")}
+    ),
+    "an artifact of less than no bytes": Corruption(
+        "ck_model_version_artifact_bytes_count", "a version", {"artifact_bytes": -1}
+    ),
+    **names("ck_model_version_artifact_is_sha256", "a version", "artifact", NOT_DIGESTS),
+    **names("ck_model_version_training_is_sha256", "a version", "training", NOT_DIGESTS),
+    "a dataset of no rows": Corruption("ck_dataset_has_rows", "a dataset", {"rows": 0}),
+    "a dataset that is known": Corruption("pk_dataset", "a dataset", {"fingerprint": JANUARY}),
+    **names("ck_dataset_fingerprint_is_sha256", "a dataset", "fingerprint", NOT_DIGESTS),
+    "another answer to a key": Corruption(
+        "pk_registration", "a registration", {"key": "monday", "number": 2}
+    ),
+    **names("ck_registration_key_has_a_length", "a registration", "key", ["", "k" * 257]),
+    **names("ck_registration_request_is_sha256", "a registration", "request", NOT_DIGESTS),
+    **names("ck_registered_model_name_is_valid", "a model", "name", NOT_MODELS),
+    "a model that counts below 0": Corruption(
+        "ck_registered_model_last_version_counts", "a model", {"last_version": -1}
+    ),
+    "a model that exists": Corruption("pk_registered_model", "a model", {"name": "churn"}),
+}
+
+FOLLOWS, VERSION = "fk_ledger_entry_follows_the_entry_before", "fk_ledger_entry_model_version"
+DANGLING = {
+    "an entry that follows one that does not exist": Corruption(
+        FOLLOWS, "a promotion", {"sequence": 6, "previous": 5, "in_force_since": 6}
+    ),
+    "an entry that misstates the version it replaces": Corruption(FOLLOWS, "a promotion", {"replaced": 1}),
+    "an entry that says it replaces nothing": Corruption(
+        FOLLOWS, "a promotion", {"replaced": 0, "replaced_since": 0}
+    ),
+    "an entry that misstates the reign it ends": Corruption(FOLLOWS, "a promotion", {"replaced_since": 1}),
+    "an entry that misstates the hash before it": Corruption(
+        FOLLOWS, "a promotion", {"previous_hash": "2" * 64}
+    ),
+    "an entry that follows one of another alias": Corruption(FOLLOWS, "a promotion", {"alias": "canary"}),
+    "an entry that follows one of another model": Corruption(
+        FOLLOWS, "a promotion", {"model": "fraud", "version": 9, "in_force": 9}
+    ),
+    "a note that restores what had reigned before": Corruption(
+        FOLLOWS, "a candidate held", {"in_force": 1, "in_force_since": 1, "replaced": 1, "replaced_since": 1}
+    ),
+    "a promotion of a version of another model": Corruption(
+        VERSION, "a promotion", {"version": 9, "in_force": 9}
+    ),
+    "a promotion of a version that does not exist": Corruption(
+        VERSION, "a promotion", {"version": 4, "in_force": 4}
+    ),
+    "a promotion of a version below 0": Corruption(VERSION, "a promotion", {"version": -1, "in_force": -1}),
+    "a note about a version that does not exist": Corruption(VERSION, "a candidate held", {"version": 4}),
+    "an entry on evidence that nobody has seen": Corruption(
+        "fk_ledger_entry_dataset", "a promotion", {"dataset": digest("march")}
+    ),
+    "an evaluation of a version that does not exist": Corruption(
+        "fk_evaluation_model_number", "an evaluation", {"number": 4}
+    ),
+    "an evaluation on an unknown dataset": Corruption(
+        "fk_evaluation_dataset", "an evaluation", {"dataset": digest("march")}
+    ),
+    "a metric without an evaluation": Corruption("fk_metric_model_number_dataset", "a metric", {"number": 2}),
+    "a version of a model that does not exist": Corruption(
+        "fk_model_version_model", "a version", {"model": "spam"}
+    ),
+    "a version trained on unknown rows": Corruption(
+        "fk_model_version_trained_on", "a version", {"trained_on": digest("march")}
+    ),
+    "a key that stands for no version": Corruption(
+        "fk_registration_model_number", "a registration", {"number": 4}
+    ),
+}
+
+OF_ANOTHER_TYPE = {
+    "an alias of bytes": ("the first entry of another alias", {"alias": b"canary"}),
+    "a hash of bytes": ("a promotion", {"hash": b"4" * 64}),
+    "a fingerprint of bytes": ("a dataset", {"fingerprint": digest("march").encode()}),
+    "a version between two others": ("a version", {"number": 2.5}),
+    "a version numbered in words": ("a version", {"number": "four"}),
+    "rows counted in words": ("a dataset", {"rows": "many"}),
+    "a moment that is a number": ("a promotion", {"recorded_at": 1_772_539_200}),
+    "a row below the first": ("a promotion", {"rowid": -1}),
+}
+
+
+def cases(corruptions: dict[str, Any], name: str = "corruption") -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(name, corruptions.values(), ids=list(corruptions))
+
+
+def on(*ways: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("way", ways, indirect=True)
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
+    """Each way into a registry that holds what is ``HELD``."""
+    if request.param == "postgresql":
+        with a_postgresql_registry(request.getfixturevalue("postgres_server")) as opened:
+            yield opened
+    else:
+        path = str(tmp_path_factory.mktemp("registry") / "registry.db")
+        with a_sqlite_registry(path, request.param) as opened:
+            yield opened
+
+
+@contextmanager
+def a_sqlite_registry(path: str, name: str) -> Iterator[Way]:
+    store = Store.open(f"sqlite:///{path}", Origin(actor="ada"))
+    fill(store)
+    if name == "sqlite":
+        connection: Any = store.engine.raw_connection()
+    else:
+        connection = sqlite3.connect(path, isolation_level=None)
+    yield Way(name, connection)
+    connection.close()
+    store.engine.dispose()
+
+
+@contextmanager
+def a_postgresql_registry(server: PostgresServer) -> Iterator[Way]:
+    database = f"ledger_{uuid4().hex}"
+    server.create(database)
+    url = server.url(database)
+    store = Store.open(url, Origin(actor="ada"))
+    fill(store)
+    store.engine.dispose()
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        yield Way("postgresql", connection, placeholder="%s")
+    server.drop(database)
+
+
+def fill(store: Store) -> None:
+    with store.engine.begin() as connection:
+        for table, row in HELD:
+            marks = ", ".join(f":{column}" for column in row)
+            insert = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})"  # noqa: S608, names of this file
+            connection.execute(text(insert), row)
+
+
+def stored(table: str) -> Row:
+    """The first row that *table* holds."""
+    return next(row for name, row in HELD if name == table)
+
+
+# Rows that may follow, and rows that must not be
+
+
+@cases(MAY_FOLLOW, "following")
+def test_a_true_row_passes_by_the_way_on_which_false_ones_are_refused(
+    way: Way, following: tuple[str, Row]
+) -> None:
+    assert way.insert(*following) == 1
+
+
+@cases(CORRUPTIONS)
+def test_the_database_refuses(way: Way, corruption: Corruption) -> None:
+    refusal = way.refusal(lambda: way.insert(corruption.table, corruption.row))
+    assert corruption.reason(way) in refusal
+
+
+@cases(DANGLING)
+@on("sqlite", "postgresql")
+def test_the_foreign_keys_refuse(way: Way, corruption: Corruption) -> None:
+    refusal = way.refusal(lambda: way.insert(corruption.table, corruption.row))
+    assert corruption.reason(way) in refusal
+
+
+@cases(DANGLING)
+@on("sqlite as it comes")
+def test_a_sqlite_connection_that_does_not_check_foreign_keys_lets_in(
+    way: Way, corruption: Corruption
+) -> None:
+    assert way.insert(corruption.table, corruption.row) == 1
+
+
+@cases(OF_ANOTHER_TYPE, "odd")
+@on("sqlite", "sqlite as it comes")
+def test_sqlite_refuses_what_a_column_of_postgresql_could_not_hold(way: Way, odd: tuple[str, Row]) -> None:
+    table, row = MAY_FOLLOW[odd[0]]
+    refusal = way.refusal(lambda: way.insert(table, row | odd[1]))
+    assert refusal == f"{table}: a value is not of its column's type"
+
+
+# Rows that are there
+
+
+CHANGES = {
+    "an update, even to what is there": "UPDATE {table} SET {column} = {column}",
+    "a deletion": "DELETE FROM {table}",
+}
+CHANGES_OF_SQLITE = {
+    "UPDATE OR REPLACE": "UPDATE OR REPLACE {table} SET {column} = {column}",
+    "UPDATE OR IGNORE": "UPDATE OR IGNORE {table} SET {column} = {column}",
+    "an update of its place in the file": "UPDATE {table} SET rowid = rowid + 1000",
+    "REPLACE by itself": "REPLACE INTO {table} SELECT * FROM {table}",
+    "REPLACE by itself in another place": (
+        "REPLACE INTO {table} (rowid, {columns}) SELECT rowid + 1000, {columns} FROM {table}"
+    ),
+}
+CHANGES_OF_POSTGRESQL = {
+    "TRUNCATE": "TRUNCATE {table} CASCADE",
+    "a deletion within a query": "WITH gone AS (DELETE FROM {table} RETURNING 1) SELECT * FROM gone",
+    "MERGE that deletes": "MERGE INTO {table} USING (SELECT 1) AS one ON true WHEN MATCHED THEN DELETE",
+    "MERGE that updates": (
+        "MERGE INTO {table} USING (SELECT 1) AS one ON true"
+        " WHEN MATCHED THEN UPDATE SET {column} = {table}.{column}"
+    ),
+}
+KEYS = {
+    "registered_model": ["name"],
+    "dataset": ["fingerprint"],
+    "model_version": ["model", "number"],
+    "registration": ["model", "key"],
+    "evaluation": ["model", "number", "dataset"],
+    "metric": ["model", "number", "dataset", "slice", "name"],
+    "ledger_entry": ["model", "alias", "sequence"],
+}
+every_table = pytest.mark.parametrize("table", TABLES)
+
+
+def on_table(change: str, table: str) -> str:
+    columns = list(stored(table))
+    return change.format(table=table, column=columns[0], columns=", ".join(columns))
+
+
+@every_table
+@cases(CHANGES, "change")
+def test_a_row_does_not_change_by(way: Way, table: str, change: str) -> None:
+    assert f"{table}: {UNCHANGED}" in way.refusal(lambda: way.run(on_table(change, table)))
+
+
+@every_table
+@cases(CHANGES_OF_SQLITE, "change")
+@on("sqlite", "sqlite as it comes")
+def test_a_row_in_sqlite_does_not_change_by(way: Way, table: str, change: str) -> None:
+    assert f"{table}: {UNCHANGED}" in way.refusal(lambda: way.run(on_table(change, table)))
+
+
+@every_table
+@cases(CHANGES_OF_POSTGRESQL, "change")
+@on("postgresql")
+def test_a_row_in_postgresql_does_not_change_by(way: Way, table: str, change: str) -> None:
+    assert UNCHANGED in way.refusal(lambda: way.run(on_table(change, table)))
+
+
+@every_table
+def test_an_insert_that_would_update_is_refused(way: Way, table: str) -> None:
+    row = stored(table)
+    column = next(iter(row))
+    suffix = f"ON CONFLICT ({', '.join(KEYS[table])}) DO UPDATE SET {column} = excluded.{column}"
+    assert UNCHANGED in way.refusal(lambda: way.insert(table, row, suffix=suffix))
+
+
+REPLACEMENTS = {
+    "an entry by its place in the chain": ("ledger_entry", stored("ledger_entry") | {"reason": "another"}),
+    "an entry by the key of its request": ("ledger_entry", entry(4, key="once")),
+    "an entry by its place in the file": ("ledger_entry", entry(4, rowid=1)),
+    "a version by its number": ("model_version", version(3, artifact=digest("another"))),
+    "a version by its training": ("model_version", version(4, training=digest("training 3"))),
+    "a version by its place in the file": ("model_version", version(4, rowid=1)),
+    "a dataset by its fingerprint": ("dataset", stored("dataset") | {"rows": 2_000}),
+    "a dataset by its place in the file": ("dataset", dataset(digest("march")) | {"rowid": 1}),
+    "an evaluation by its key": ("evaluation", AN_EVALUATION | {"predictions": digest("other")}),
+    "an evaluation by its place in the file": ("evaluation", AN_EVALUATION | {"number": 2, "rowid": 1}),
+    "a metric by its key": ("metric", A_METRIC | {"value": 0.95}),
+    "a metric by its place in the file": ("metric", A_METRIC | {"name": "roc_auc", "rowid": 1}),
+    "an answer to a request by its key": ("registration", A_REGISTRATION | {"number": 2}),
+    "an answer to a request by its place in the file": (
+        "registration",
+        A_REGISTRATION | {"key": "tuesday", "rowid": 1},
+    ),
+    "a model by its name": ("registered_model", {"name": "churn", "last_version": 0, "created_at": NOON}),
+    "a model by its place in the file": (
+        "registered_model",
+        {"name": "spam", "last_version": 0, "created_at": NOON, "rowid": 1},
+    ),
+}
+
+
+@cases(REPLACEMENTS, "replacement")
+@pytest.mark.parametrize("verb", ["INSERT OR REPLACE INTO", "REPLACE INTO"])
+@on("sqlite", "sqlite as it comes")
+def test_sqlite_does_not_replace(way: Way, verb: str, replacement: tuple[str, Row]) -> None:
+    table, row = replacement
+    assert way.refusal(lambda: way.insert(table, row, verb=verb)) == f"{table}: {UNCHANGED}"
+
+
+# The one row that changes, and how
+
+
+def test_a_model_counts_its_versions_one_by_one(way: Way) -> None:
+    counted = way.run("UPDATE registered_model SET last_version = last_version + 1 WHERE name = 'churn'")
+    assert counted == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "last_version = last_version - 1",
+        "last_version = last_version + 2",
+        "last_version = 0",
+        "last_version = last_version + 1, name = 'renamed'",
+        "last_version = last_version + 1, created_at = '2020-01-01 00:00:00.000000'",
+    ],
+)
+def test_a_model_does_not_change_otherwise(way: Way, change: str) -> None:
+    update = "UPDATE registered_model SET {} WHERE name = 'churn'"
+    refusal = way.refusal(lambda: way.run(update.format(change)))
+    assert f"registered_model: {UNCHANGED}" in refusal
+
+
+def test_a_type_can_be_distrusted(way: Way) -> None:
+    assert way.run("DELETE FROM trusted_type") > 0
+
+
+# Nothing is without a guard
+
+
+UNREACHABLE = {
+    # a row that breaks one of these breaks the foreign key beside it or the primary key too
+    "fk_ledger_entry_model",
+    "uq_ledger_entry_model_alias_sequence_in_force_in_force_since_hash",
+}
+
+
+def test_every_table_of_the_registry_is_attacked_here_but_the_list_that_may_shrink() -> None:
+    assert {*TABLES, "trusted_type"} == set(LedgerEntry.metadata.tables)
+
+
+def test_every_check_of_the_schema_has_a_row_that_it_refuses() -> None:
+    checks = {
+        str(constraint.name)
+        for table in LedgerEntry.metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint | UniqueConstraint | ForeignKeyConstraint)
+    }
+    refused = {corruption.refused_by for corruption in [*CORRUPTIONS.values(), *DANGLING.values()]}
+    assert checks - refused == UNREACHABLE
