@@ -1,0 +1,212 @@
+"""The door: one object whose methods are the steps of a version's life, each a call of the step's function.
+
+A step loads its libraries when it is first taken, so that a program that only asks for the champion's number
+does not wait for scikit-learn. That is the one reason for the imports inside these methods.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from registry.references import CHAMPION, Reference, check_alias
+from registry.settings import RegistrySettings, open_backend
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from registry.artifacts import StoredArtifact
+    from registry.backend import Backend
+    from registry.datasets import Dataset
+    from registry.evidence import Comparison
+    from registry.policy import PromotionDecision, PromotionPolicy
+    from registry.serving import LoadedModel
+    from registry.tables import Evaluation, LedgerEntry, ModelVersion, RegisteredModel, TrustedType
+    from registry.verification import Finding
+
+
+class Registry:
+    """A model registry: a database of versions and decisions, and a store of artifacts.
+
+    ``Registry()`` takes what is not given from the settings (``MODEL_REGISTRY_DATABASE``,
+    ``MODEL_REGISTRY_ARTIFACTS``, ``MODEL_REGISTRY_ACTOR``), else a SQLite file and a folder here.
+
+    Args:
+        database: ``sqlite:///file.db`` or ``postgresql+psycopg://user:password@host/database``.
+        artifacts: A folder, or ``s3://bucket/prefix``.
+        actor: Whom the ledger names; the user of this process by default.
+
+    Raises:
+        DatabaseError: The database can't be used as a registry's.
+    """
+
+    def __init__(
+        self, database: str | None = None, *, artifacts: str | None = None, actor: str | None = None
+    ) -> None:
+        given = {"database": database, "artifacts": artifacts, "actor": actor}
+        overridden = {name: value for name, value in given.items() if value is not None}
+        self.backend = open_backend(RegistrySettings().model_copy(update=overridden))
+
+    @classmethod
+    def of(cls, backend: Backend) -> Self:
+        """A registry on a *backend* that is open already."""
+        registry = cls.__new__(cls)
+        registry.backend = backend
+        return registry
+
+    def close(self) -> None:
+        """Give the connections back to the database; ``with Registry() as registry:`` does so at its end."""
+        self.backend.rows.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # A version's life, in its order
+
+    def register(
+        self,
+        model: str,
+        estimator: Any,
+        *,
+        trained_on: Dataset,
+        params: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> ModelVersion:
+        """Register a fitted *estimator* as the next version of *model*; see ``registration.register``."""
+        from registry.registration import Candidate, register
+
+        candidate = Candidate(
+            model=model, estimator=estimator, trained_on=trained_on, params=dict(params or {}), key=key
+        )
+        return register(self.backend, candidate)
+
+    def evaluate(
+        self, reference: str, dataset: Dataset, *, metrics: Sequence[str], slices: Sequence[str] = ()
+    ) -> Evaluation:
+        """Measure a version on *dataset* by scikit-learn scorer names; see ``evaluation.evaluate``."""
+        from registry.evaluation import evaluate
+
+        return evaluate(self.backend, self.resolve(reference), dataset, metrics=metrics, slices=slices)
+
+    def compare(
+        self,
+        challenger: str,
+        champion: str,
+        dataset: Dataset,
+        *,
+        metrics: Sequence[str],
+        confidence: float = 0.95,
+    ) -> Comparison:
+        """Measure two versions against each other on the same rows; see ``promotion.compare``."""
+        from registry.promotion import compare
+
+        contenders = self.resolve(challenger), self.resolve(champion)
+        return compare(self.backend, contenders, dataset, metrics=metrics, confidence=confidence)
+
+    def decide(
+        self, challenger: str, holdout: Dataset, policy: PromotionPolicy, *, alias: str = CHAMPION
+    ) -> PromotionDecision:
+        """Judge a version against the one in force; nothing moves. See ``promotion.decide``."""
+        from registry.promotion import decide
+
+        return decide(self.backend, self.resolve(challenger), holdout, policy, alias)
+
+    def promote(self, decision: PromotionDecision) -> LedgerEntry:
+        """Write *decision* into the ledger; approved, it moves the alias. See ``promotion.promote``."""
+        from registry.promotion import promote
+
+        return promote(self.backend.rows, decision)
+
+    def assign(self, reference: str, *, alias: str = CHAMPION, reason: str) -> LedgerEntry:
+        """Put a version in force without a gate; the ledger says so. See ``promotion.assign``."""
+        from registry.promotion import assign
+
+        return assign(self.backend.rows, self.resolve(reference), alias, reason)
+
+    def clear(self, model: str, *, alias: str = CHAMPION, reason: str) -> LedgerEntry:
+        """Leave nothing in force under *alias*; see ``promotion.clear``."""
+        from registry.promotion import clear
+
+        return clear(self.backend.rows, model, alias, reason)
+
+    def roll_back(
+        self,
+        model: str,
+        *,
+        reason: str,
+        alias: str = CHAMPION,
+        bad: int | None = None,
+        key: str | None = None,
+    ) -> LedgerEntry:
+        """Take the version in force down, its trusted predecessor up; see ``rollback.roll_back``."""
+        from registry.rollback import roll_back
+
+        return roll_back(self.backend, Reference(model, alias), reason=reason, bad=bad, key=key)
+
+    def load(self, reference: str) -> LoadedModel:
+        """Fetch, check and restore a version; see ``serving.load``."""
+        from registry.serving import load
+
+        return load(self.backend, self.resolve(reference))
+
+    # Looking
+
+    def resolve(self, reference: str, *, at: datetime | None = None) -> ModelVersion:
+        """The version that *reference* names now, or, for an alias, named *at* a time (local without a zone).
+
+        Raises:
+            InvalidReference: The text has no such form.
+            NotFound: There is no such model, version or alias.
+        """
+        return self.backend.rows.resolve(Reference.parse(reference), at and at.astimezone())
+
+    def models(self) -> list[RegisteredModel]:
+        """All models, by name."""
+        return self.backend.rows.models()
+
+    def versions(self, model: str) -> list[ModelVersion]:
+        """All versions of *model*, oldest first."""
+        return self.backend.rows.versions(model)
+
+    def aliases(self, model: str) -> dict[str, int]:
+        """The versions of *model* in force, by alias."""
+        return self.backend.rows.aliases(model)
+
+    def evaluations(self, reference: str) -> list[Evaluation]:
+        """All evaluations of a version, oldest first."""
+        return self.backend.rows.evaluations(self.resolve(reference))
+
+    def target_of(self, reference: str) -> str:
+        """The column that a version predicts."""
+        return self.backend.rows.dataset(self.resolve(reference).trained_on).target
+
+    def history(self, model: str, *, alias: str | None = None) -> list[LedgerEntry]:
+        """Every entry about *model*, or about one alias of it, oldest first."""
+        return self.backend.rows.history(model, None if alias is None else check_alias(alias))
+
+    # Keeping
+
+    def trust(self, type_name: str, *, reason: str) -> TrustedType:
+        """Let artifacts hold the type of this exact name; see ``Store.trust``."""
+        return self.backend.rows.trust(type_name, reason)
+
+    def verify(self) -> Iterator[Finding]:
+        """Check the ledger's chains and every artifact's digest; see ``verification.verify``."""
+        from registry.verification import verify
+
+        return verify(self.backend)
+
+    def find_garbage(self, *, grace: timedelta | None = None) -> list[StoredArtifact]:
+        """The artifacts that no row needs and that are older than *grace*, a day by default."""
+        from registry.garbage import GRACE, find_garbage
+
+        return find_garbage(self.backend, GRACE if grace is None else grace)
+
+    def collect_garbage(self, *, grace: timedelta | None = None) -> list[StoredArtifact]:
+        """Remove artifacts that no row needs and that are older than *grace*, a day by default."""
+        from registry.garbage import GRACE, collect_garbage
+
+        return collect_garbage(self.backend, GRACE if grace is None else grace)
