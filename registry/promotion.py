@@ -1,0 +1,246 @@
+"""Decide whether a challenger takes the alias, and write the decision into the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registry import comparison, evaluation
+from registry.contest import Contest
+from registry.evidence import Comparison
+from registry.exceptions import AliasNotSet, TrainingDataAsEvidence
+from registry.ledger import Proposal, Reign, fold
+from registry.policy import Judgement, PromotionDecision, PromotionPolicy
+from registry.references import CHAMPION, check_alias
+from registry.tables import canonical_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from registry.backend import Backend
+    from registry.datasets import Dataset
+    from registry.policy import Verdict
+    from registry.predictions import Predictions
+    from registry.store import Store
+    from registry.tables import LedgerEntry, ModelVersion
+
+_KINDS: dict[Verdict, str] = {"promote": "promoted", "reject": "rejected", "inconclusive": "held"}
+
+
+def compare(
+    backend: Backend,
+    contenders: tuple[ModelVersion, ModelVersion],
+    dataset: Dataset,
+    *,
+    metrics: Sequence[str],
+    confidence: float = 0.95,
+) -> Comparison:
+    """Measure the first of the *contenders* against the second on the same rows; nothing is decided.
+
+    Raises:
+        TrainingDataAsEvidence: One of them was trained on these rows.
+        InvalidMetric: A metric is unknown, or undefined on these rows.
+    """
+    challenger, champion = contenders
+    _refuse_training_data(contenders, dataset)
+    contest = _contest(backend, contenders, dataset, metrics=metrics)
+    return Comparison(
+        challenger=challenger.reference,
+        champion=champion.reference,
+        dataset=dataset.fingerprint,
+        dataset_name=dataset.name,
+        confidence=confidence,
+        results=[contest.measure(metric, 1 - confidence) for metric in metrics],
+    )
+
+
+def decide(
+    backend: Backend,
+    challenger: ModelVersion,
+    holdout: Dataset,
+    policy: PromotionPolicy,
+    alias: str = CHAMPION,
+) -> PromotionDecision:
+    """Judge *challenger* by *policy* against the version in force; nothing is written but evaluations.
+
+    Both are measured on *holdout*, the champion too if it was not yet. Each further decision on the same
+    holdout spends less of the error probability. A question that the ledger has answered already, the same
+    challenger, reign, rows and policy, gets the same answer.
+
+    A challenger that is in force already, as after an identical retrain, is left to be noted as held.
+
+    Raises:
+        TrainingDataAsEvidence: A contender was trained on the holdout.
+        SchemaMismatch: The holdout's columns are not those of the training.
+        PredictionFailed: A contender does not predict the holdout.
+        InvalidMetric: A metric is unknown, or undefined on these rows.
+    """
+    question = _ask(backend, challenger, holdout, policy, check_alias(alias))
+    answered = backend.rows.entry(challenger.model, alias, question.key)
+    if answered is not None:
+        return PromotionDecision.model_validate(answered.evidence)
+    look = backend.rows.looks(challenger.model, holdout.fingerprint) + 1
+    alpha = comparison.alpha_at_look(1 - policy.confidence, look)
+    judgement = _judge(backend, question, alpha)
+    return PromotionDecision(
+        challenger=challenger.reference,
+        champion=question.champion and question.champion.reference,
+        alias=alias,
+        against=question.against,
+        dataset=holdout.fingerprint,
+        dataset_name=holdout.name,
+        rows=holdout.rows,
+        look=look,
+        alpha=alpha,
+        policy=policy,
+        verdict=judgement.verdict,
+        checks=judgement.checks,
+        reasons=judgement.reasons,
+        key=question.key,
+    )
+
+
+def promote(store: Store, decision: PromotionDecision) -> LedgerEntry:
+    """Write *decision* into the ledger: an approved challenger takes the alias, another is noted.
+
+    The entry's kind is "promoted", "rejected" or "held". Writing the same decision again finds its entry.
+
+    Raises:
+        AliasConflict: Another run moved the alias since; decide again.
+    """
+    challenger = decision.reference
+    return store.append_entry(
+        Proposal(
+            kind=_KINDS[decision.verdict],
+            model=challenger.model,
+            version=int(challenger.selector),
+            alias=decision.alias,
+            reason="; ".join(decision.reasons),
+            evidence=decision.model_dump(mode="json"),
+            dataset=decision.dataset if decision.checks else None,  # rows that nobody looked at are as new
+            against=decision.against if decision.approved else None,
+            key=decision.key,
+        )
+    )
+
+
+def assign(store: Store, version: ModelVersion, alias: str, reason: str) -> LedgerEntry:
+    """Put *version* in force without a gate; the ledger says so, and why.
+
+    Raises:
+        AlreadyInForce: It holds the alias.
+    """
+    return store.append_entry(
+        Proposal(
+            kind="assigned",
+            model=version.model,
+            version=version.number,
+            alias=check_alias(alias),
+            reason=reason,
+        )
+    )
+
+
+def clear(store: Store, model: str, alias: str, reason: str) -> LedgerEntry:
+    """Leave nothing in force under *alias*, until the next promotion or assignment.
+
+    Raises:
+        ModelNotFound: There is no such model.
+        AliasNotSet: Nothing is in force.
+        AliasConflict: Another version came into force meanwhile.
+    """
+    reign = Reign.of(store.newest_entry(model, check_alias(alias)))
+    if reign.version is None:
+        store.versions(model)  # raises if it is the model that is missing
+        raise AliasNotSet(model, alias)
+    return store.append_entry(
+        Proposal(
+            kind="cleared", model=model, version=reign.version, alias=alias, reason=reason, against=reign
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    """May *challenger* take *alias* from the reign that it is *against*, by *policy* on *holdout*?"""
+
+    challenger: ModelVersion
+    champion: ModelVersion | None
+    alias: str
+    against: Reign
+    holdout: Dataset
+    policy: PromotionPolicy
+
+    @property
+    def key(self) -> str:
+        facts = [
+            self.challenger.reference,
+            self.alias,
+            [self.against.version, self.against.since],
+            self.holdout.fingerprint,
+            self.policy.fingerprint,
+        ]
+        return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
+
+
+def _ask(
+    backend: Backend, challenger: ModelVersion, holdout: Dataset, policy: PromotionPolicy, alias: str
+) -> _Question:
+    reign = Reign.of(backend.rows.newest_entry(challenger.model, alias))
+    champion = None if reign.version is None else backend.rows.version(challenger.model, reign.version)
+    _refuse_training_data((challenger, champion), holdout)
+    return _Question(
+        challenger=challenger,
+        champion=champion,
+        alias=alias,
+        against=reign,
+        holdout=holdout,
+        policy=policy,
+    )
+
+
+def _judge(backend: Backend, question: _Question, alpha: float) -> Judgement:
+    challenger, policy = question.challenger, question.policy
+    if question.against.version == challenger.number:
+        return Judgement("inconclusive", [], [f"{challenger.reference} is the {question.alias} already"])
+    trust = fold(backend.rows.moves(challenger.model, question.alias))
+    if challenger.number in trust.quarantined:
+        fell = f"{challenger.reference} was rolled back in entry {trust.quarantined[challenger.number]}"
+        return Judgement("reject", [], [f"{fell}; only an assignment by hand brings it back"])
+    if foregone := policy.foregone(question.holdout.rows):
+        return foregone
+    contest = _contest(
+        backend,
+        (challenger, question.champion),
+        question.holdout,
+        metrics=policy.metrics,
+        slices=policy.slice_columns,
+    )
+    return policy.judge(contest, alpha)
+
+
+def _refuse_training_data(contenders: Iterable[ModelVersion | None], dataset: Dataset) -> None:
+    for version in contenders:
+        if version is not None and version.trained_on == dataset.fingerprint:
+            raise TrainingDataAsEvidence(version.reference, dataset.name)
+
+
+def _contest(
+    backend: Backend,
+    contenders: tuple[ModelVersion, ModelVersion | None],
+    dataset: Dataset,
+    *,
+    metrics: Sequence[str],
+    slices: Sequence[str] = (),
+) -> Contest:
+    def answers(version: ModelVersion) -> Predictions:
+        measured = evaluation.evaluate(backend, version, dataset, metrics=metrics, slices=slices)
+        return evaluation.predictions_of(backend, measured)
+
+    challenger, champion = contenders
+    return Contest(
+        challenger=answers(challenger),
+        champion=None if champion is None else answers(champion),
+        slices={column: dataset.slices(column) for column in slices},
+    )
