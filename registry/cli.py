@@ -1,0 +1,345 @@
+"""The ``registry`` command. Exit status: 0 done, 1 refused (with the reason), 2 misuse."""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+import sys
+import tomllib
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import ValidationError
+
+from registry import console
+from registry.exceptions import (
+    InvalidName,
+    InvalidPolicy,
+    InvalidReference,
+    ReasonMissing,
+    RegistryError,
+)
+from registry.facade import Registry
+from registry.policy import Better, Check, Floor, NotWorse, PromotionPolicy
+from registry.references import CHAMPION, LATEST, Reference, check_model_name
+
+if TYPE_CHECKING:
+    from registry.datasets import Dataset
+    from registry.tables import LedgerEntry
+
+app = typer.Typer(
+    help="Versions of models: what there is, what is in force and why, and what to do about it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+_CENTURY = 876_000  # hours
+
+_MISUSE = (InvalidName, InvalidPolicy, InvalidReference, ReasonMissing)
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise typer.BadParameter("say why in a sentence")
+    return text.encode(errors="replace").decode()  # bytes that are no text could not be written down
+
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", parser=check_model_name, help="Name of a model, such as churn.")
+]
+Ref = Annotated[str, typer.Argument(metavar="REF", help="Such as churn@7, churn@champion or churn@latest.")]
+Alias = Annotated[str, typer.Option(help="What is, or is to be, in force.")]
+Reason = Annotated[str, typer.Option(parser=_reason, metavar="TEXT", help="Why; it goes into the ledger.")]
+Data = Annotated[str, typer.Option(help="Parquet or CSV file, on disk or s3://.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def main() -> None:
+    """Run the command line; a refusal is one line on the error output."""
+    try:
+        app(prog_name="registry")
+    except RegistryError as error:
+        console.complain(str(error))
+        sys.exit(2 if isinstance(error, _MISUSE) else 1)
+
+
+@app.callback()
+def _choose(
+    database: Annotated[str, typer.Option(help="Instead of MODEL_REGISTRY_DATABASE.")] = "",
+    artifacts: Annotated[str, typer.Option(help="Instead of MODEL_REGISTRY_ARTIFACTS.")] = "",
+) -> None:
+    # the environment, so that flows started from here find the same registry
+    if database:
+        os.environ["MODEL_REGISTRY_DATABASE"] = database
+    if artifacts:
+        os.environ["MODEL_REGISTRY_ARTIFACTS"] = artifacts
+
+
+@app.command()
+def models(*, json: Json = False) -> None:
+    """List the models, and what is in force of each."""
+    registry = Registry()
+    console.show_models([(model, registry.aliases(model.name)) for model in registry.models()], json=json)
+
+
+@app.command()
+def versions(name: Name, *, json: Json = False) -> None:
+    """List the versions of a model."""
+    registry = Registry()
+    console.show_versions(registry.versions(name), registry.aliases(name), json=json)
+
+
+@app.command()
+def show(ref: Ref, *, json: Json = False) -> None:
+    """Show a version: where it comes from, how it was measured, what was decided about it."""
+    registry = Registry()
+    version = registry.resolve(ref)
+    entries = [entry for entry in registry.history(version.model) if _concerns(entry, version.number)]
+    evaluations = registry.evaluations(version.reference)
+    console.show_version(version, registry.aliases(version.model), evaluations, entries, json=json)
+
+
+def _concerns(entry: LedgerEntry, number: int) -> bool:
+    return entry.version == number or (entry.moved and entry.replaced == number)
+
+
+@app.command()
+def history(
+    name: Name, alias: Annotated[str, typer.Option(help="Of this alias only.")] = "", *, json: Json = False
+) -> None:
+    """Print the ledger of a model: what was decided, by whom, and why."""
+    console.show_history(Registry().history(name, alias=alias or None), json=json)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):  # the year 1 has no local time
+        raise typer.BadParameter("write a time such as 2026-03-01 or 2026-03-01T12:00+00:00") from None
+
+
+@app.command()
+def resolve(
+    ref: Ref,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=_moment,
+            metavar="TIME",
+            help="What an alias named at this time, which is local unless it has a zone.",
+        ),
+    ] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Print the version that a reference names, now or at a time."""
+    if at is not None and not _is_alias(Reference.parse(ref).selector):
+        raise typer.BadParameter("only what an alias names changes; ask such as churn@champion --at TIME")
+    registry = Registry()
+    version = registry.resolve(ref, at=at)
+    console.show_reference(version, registry.aliases(version.model), json=json)
+
+
+def _is_alias(selector: int | str) -> bool:
+    return isinstance(selector, str) and selector != LATEST
+
+
+@app.command()
+def evaluate(
+    ref: Ref,
+    data: Data,
+    metric: Annotated[list[str], typer.Option(help="scikit-learn scorer name; may be repeated.")],
+    slices: Annotated[list[str], typer.Option("--slice", help="Column to slice by; may be repeated.")] = [],  # noqa: B006, read only
+    *,
+    json: Json = False,
+) -> None:
+    """Measure a version on a dataset."""
+    registry = Registry()
+    rows = _read(registry, ref, data)
+    with console.working(f"evaluating {ref}"):
+        evaluation = registry.evaluate(ref, rows, metrics=metric, slices=slices)
+    console.show_evaluation(evaluation, json=json)
+
+
+@app.command()
+def compare(
+    challenger: Ref,
+    champion: Ref,
+    data: Data,
+    metric: Annotated[list[str], typer.Option(help="scikit-learn scorer name; may be repeated.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Compare two versions on the same rows; nothing is decided."""
+    registry = Registry()
+    rows = _read(registry, challenger, data)
+    with console.working(f"comparing {challenger} with {champion}"):
+        comparison = registry.compare(challenger, champion, rows, metrics=metric)
+    console.show_comparison(comparison, json=json)
+
+
+@app.command()
+def promote(
+    ref: Ref,
+    data: Data,
+    policy: Annotated[Path | None, typer.Option(help="Policy as a JSON or TOML file.")] = None,
+    better: Annotated[list[str], typer.Option(metavar="METRIC", help="Must be better.")] = [],  # noqa: B006, read only
+    not_worse: Annotated[
+        list[str], typer.Option(metavar="METRIC=MARGIN", help="Must not be worse by the margin.")
+    ] = [],  # noqa: B006, read only
+    floor: Annotated[list[str], typer.Option(metavar="METRIC=VALUE", help="Must be above the value.")] = [],  # noqa: B006, read only
+    min_rows: Annotated[int | None, typer.Option(help="Fewer rows decide nothing; 100 by default.")] = None,
+    alias: Alias = CHAMPION,
+    *,
+    json: Json = False,
+) -> None:
+    """Judge a version on a holdout, and put it in force if it is provably better. 1 if it is not."""
+    registry = Registry()
+    demands = _choose_policy(policy, _checks(better, not_worse, floor), min_rows)
+    rows = _read(registry, ref, data)
+    with console.working(f"judging {ref}"):
+        decision = registry.decide(ref, rows, demands, alias=alias)
+        registry.promote(decision)
+    console.show_decision(decision, json=json)
+    raise typer.Exit(0 if decision.approved else 1)
+
+
+@app.command()
+def assign(
+    ref: Ref, alias: Annotated[str, typer.Argument(metavar="ALIAS", help="Such as champion.")], reason: Reason
+) -> None:
+    """Put a version in force without a gate; the ledger says so."""
+    console.show_history([Registry().assign(ref, alias=alias, reason=reason)], json=False)
+
+
+@app.command()
+def clear(
+    name: Name,
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="Such as champion.")],
+    reason: Reason,
+) -> None:
+    """Leave nothing in force under an alias."""
+    console.show_history([Registry().clear(name, alias=alias, reason=reason)], json=False)
+
+
+@app.command()
+def rollback(
+    name: Name,
+    reason: Reason,
+    version: Annotated[int | None, typer.Option(help="Only if this version is in force.")] = None,
+    alias: Alias = CHAMPION,
+) -> None:
+    """Put the trusted predecessor in force; the version that falls is quarantined."""
+    with console.working(f"rolling {name} back"):
+        entry = Registry().roll_back(name, reason=reason, alias=alias, bad=version)
+    console.show_history([entry], json=False)
+
+
+@app.command()
+def verify(*, json: Json = False) -> None:
+    """Check the ledger's chains and every artifact's digest. 1 if something is wrong."""
+    with console.working("checking"):
+        findings = list(Registry().verify())
+    console.show_findings(findings, json=json)
+    raise typer.Exit(1 if any(finding.problem for finding in findings) else 0)
+
+
+@app.command()
+def gc(
+    hours: Annotated[int, typer.Option(help="Leave alone what is younger.", min=0, max=_CENTURY)] = 24,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove artifacts that no version and no evaluation needs."""
+    registry, grace = Registry(), timedelta(hours=hours)
+    if dry_run:
+        console.show_garbage(registry.find_garbage(grace=grace), "would be removed", json=json)
+    else:
+        console.show_garbage(registry.collect_garbage(grace=grace), "removed", json=json)
+
+
+@app.command()
+def trust(type_name: Annotated[str, typer.Argument(metavar="TYPE")], reason: Reason) -> None:
+    """Let artifacts contain a type, by its exact name. Read its code first: a file may call it."""
+    added = Registry().trust(type_name, reason=reason)
+    console.say(f"{added.name} is trusted: {added.reason}")
+
+
+@app.command()
+def demo() -> None:
+    """Replay a year of monthly retraining on 336,776 real flights, in this folder."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    from flows.demo import MODEL, play  # noqa: PLC0415, reading commands need no Prefect
+
+    registry = Registry()
+    if MODEL in {model.name for model in registry.models()}:
+        console.complain(
+            f"this registry has a model {MODEL!r} already: run the demo in another folder, or see "
+            f"`registry history {MODEL}`"
+        )
+        raise typer.Exit(1)
+    console.narrate(play(Path("flight-delay")))
+    picture = Path("flight-delay-timeline.png")
+    console.draw_timeline(registry.history(MODEL), picture)
+    console.show_next_steps(MODEL, picture)
+
+
+def _read(registry: Registry, ref: str, data: str) -> Dataset:
+    from registry.datasets import Dataset  # noqa: PLC0415, most commands need no pandas
+
+    return Dataset.read(data, registry.target_of(ref))
+
+
+def _choose_policy(file: Path | None, checks: tuple[Check, ...], min_rows: int | None) -> PromotionPolicy:
+    if file is not None and (checks or min_rows is not None):
+        raise InvalidPolicy(f"{file} says all that must hold; give the file or the options, not both")
+    if file is not None:
+        return _read_policy(file)
+    if not checks:
+        raise InvalidPolicy("nothing must hold; say what must by --better, --not-worse, --floor or --policy")
+    return (
+        PromotionPolicy(checks=checks)
+        if min_rows is None
+        else PromotionPolicy(checks=checks, min_rows=min_rows)
+    )
+
+
+def _read_policy(file: Path) -> PromotionPolicy:
+    try:
+        text = file.read_text()
+        content = tomllib.loads(text) if file.suffix == ".toml" else json_format.loads(text)
+        return PromotionPolicy.model_validate(content)
+    except (OSError, ValueError, InvalidPolicy) as error:
+        raise InvalidPolicy(f"{file}: {_cause(error)}") from error
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, InvalidPolicy):
+        return error.reason
+    if isinstance(error, OSError):
+        return str(error.strerror)
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+    return f"it is no JSON or TOML ({error})"
+
+
+def _checks(better: list[str], not_worse: list[str], floor: list[str]) -> tuple[Check, ...]:
+    return (
+        *map(Better, better),
+        *(NotWorse(metric, margin) for metric, margin in map(_pair, not_worse)),
+        *(Floor(metric, value) for metric, value in map(_pair, floor)),
+    )
+
+
+def _pair(text: str) -> tuple[str, float]:
+    metric, _, number = text.partition("=")
+    try:
+        return metric, float(number)
+    except ValueError:
+        raise InvalidPolicy(f"{text!r} is no METRIC=NUMBER, such as roc_auc=0.8") from None

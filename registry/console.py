@@ -1,0 +1,342 @@
+"""What the command line prints: tables for people, JSON for programs; progress and errors go beside them.
+
+Reasons, names of people and values of columns come from anywhere. They are shown as text: markup in them
+means nothing, and a character that would steer the terminal shows as a mark.
+"""
+
+from __future__ import annotations
+
+import json as json_format
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from registry.tables import WHOLE
+from registry.words import NOTHING, count, interval, number, signed, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+    from pathlib import Path
+
+    from flows.demo import Act
+    from registry.artifacts import StoredArtifact
+    from registry.evidence import Comparison, Measured
+    from registry.policy import PromotionDecision
+    from registry.tables import Evaluation, LedgerEntry, ModelVersion, RegisteredModel
+    from registry.verification import Finding
+
+out = Console(highlight=False, markup=False, emoji=False)
+notes = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+_COLOURS = {
+    "promoted": "green",
+    "promote": "green",
+    "passed": "green",
+    "assigned": "magenta",
+    "rolled-back": "red",
+    "rejected": "red",
+    "reject": "red",
+    "failed": "red",
+    "held": "yellow",
+    "inconclusive": "yellow",
+    "cleared": "cyan",
+}
+
+
+def say(text: str) -> None:
+    """Print a line that the terminal may break where it likes, so that it can be copied whole."""
+    out.print(visible(text), soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """Print a refusal as one line on the error output."""
+    notes.print(Text.assemble(("error:", "red"), " ", " ".join(visible(text).split())), soft_wrap=True)
+
+
+def working(on: str) -> AbstractContextManager[Any]:
+    """A spinner on the error output while something takes its time."""
+    return notes.status(Text(visible(on)))
+
+
+def show_models(models: Sequence[tuple[RegisteredModel, dict[str, int]]], *, json: bool) -> None:
+    """The models and what is in force of each."""
+    if json:
+        _print_json([model.model_dump(mode="json") | {"aliases": aliases} for model, aliases in models])
+        return
+    table = _table("model", "versions", "in force", "created")
+    for model, aliases in models:
+        in_force = ", ".join(f"{alias} → {version}" for alias, version in aliases.items()) or NOTHING
+        table.add_row(model.name, f"{model.last_version:,}", in_force, _minute(model.created_at))
+    out.print(table if models else "no models yet")
+
+
+def show_versions(versions: Sequence[ModelVersion], aliases: Mapping[str, int], *, json: bool) -> None:
+    """The versions of one model, the newest last."""
+    if json:
+        _print_json([_version(version, aliases) for version in versions])
+        return
+    table = _table("version", "alias", "estimator", "registered", "by", "commit")
+    for version in versions:
+        commit = (version.git_commit or NOTHING)[:8] + ("*" if version.git_dirty else "")
+        table.add_row(
+            version.reference,
+            ", ".join(_names(version, aliases)),
+            version.estimator.rpartition(".")[2],
+            _minute(version.registered_at),
+            visible(version.registered_by),
+            commit,
+        )
+    out.print(table)
+
+
+def show_version(
+    version: ModelVersion,
+    aliases: Mapping[str, int],
+    evaluations: Sequence[Evaluation],
+    entries: Sequence[LedgerEntry],
+    *,
+    json: bool,
+) -> None:
+    """All that is known of one version."""
+    if json:
+        evaluated = [_evaluation(evaluation) for evaluation in evaluations]
+        ledger = [entry.model_dump(mode="json") for entry in entries]
+        _print_json(_version(version, aliases) | {"evaluations": evaluated, "ledger": ledger})
+        return
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in _facts(version, aliases).items():
+        facts.add_row(name, visible(value))
+    out.print(facts)
+    for evaluation in evaluations:
+        out.print()
+        show_evaluation(evaluation, json=False)
+    if entries:
+        out.print()
+        show_history(entries, json=False)
+
+
+def show_reference(version: ModelVersion, aliases: Mapping[str, int], *, json: bool) -> None:
+    """The version's name alone, for a shell to use."""
+    if json:
+        _print_json(_version(version, aliases))
+    else:
+        say(version.reference)
+
+
+def show_history(entries: Sequence[LedgerEntry], *, json: bool) -> None:
+    """Entries of the ledger, oldest first, each with its reason on a line of its own."""
+    if json:
+        _print_json([entry.model_dump(mode="json") for entry in entries])
+        return
+    if not entries:
+        say("nothing was decided yet")
+        return
+    heads = ("alias", "#", "what", "version", "in force", "when", "by")
+    head, *lines = _aligned([heads, *map(_entry, entries)])
+    out.print(Text(head, "bold"))
+    for entry, line in zip(entries, lines, strict=True):
+        text = Text(line, overflow="fold")
+        text.highlight_words([f" {entry.kind} "], _COLOURS.get(entry.kind, ""))
+        out.print(text)
+        out.print(_indented(Text(visible(entry.reason))))
+
+
+def show_evaluation(evaluation: Evaluation, *, json: bool) -> None:
+    """The metrics of one evaluation, over all rows and by slice."""
+    if json:
+        _print_json(_evaluation(evaluation))
+        return
+    names = list(evaluation.metrics)
+    table = _table(f"{evaluation.reference} on {evaluation.dataset[:12]}", "rows", *names)
+    for part in (WHOLE, *evaluation.slices):
+        values = evaluation.on_slice(part)
+        rows = next(metric.rows for metric in evaluation.measurements if metric.slice == part)
+        table.add_row(visible(part), f"{rows:,}", *(_number(values.get(name)) for name in names))
+    out.print(table)
+
+
+def show_comparison(comparison: Comparison, *, json: bool) -> None:
+    """Two versions side by side."""
+    if json:
+        _print_json(comparison.model_dump(mode="json"))
+        return
+    table = _table("metric", comparison.challenger, comparison.champion, "difference", "bounds", "method")
+    for result in comparison.results:
+        scores = number(result.challenger), _number(result.champion)
+        table.add_row(result.metric, *scores, _value(result), _bounds(result), result.method)
+    out.print(table)
+    rows = count(comparison.results[0].rows, "row")
+    say(f"{rows} of {comparison.dataset_name}; one-sided bounds at {comparison.confidence:.0%}")
+
+
+def show_decision(decision: PromotionDecision, *, json: bool) -> None:
+    """The verdict, its reasons and every check."""
+    if json:
+        _print_json(decision.model_dump(mode="json"))
+        return
+    champion = decision.champion or "no champion yet"
+    out.print(_coloured(decision.verdict), f"{decision.challenger} against {champion}", sep=": ")
+    for reason in decision.reasons:
+        out.print(_indented(Text(visible(reason))))
+    table = _table("outcome", "check", "on", "found", "bounds")
+    for check in decision.checks:
+        table.add_row(_coloured(check.outcome), check.check, *_cells(check.measured))
+    if decision.checks:
+        out.print(table)
+        rows = f"{count(decision.rows, 'row')} of {decision.dataset_name}, look {decision.look:,} at them"
+        say(f"{rows}: each bound errs with probability {number(decision.alpha)}")
+
+
+def show_findings(findings: Sequence[Finding], *, json: bool) -> None:
+    """What is wrong, or that nothing is."""
+    problems = [finding for finding in findings if finding.problem]
+    if json:
+        wrong = [{"subject": finding.subject, "problem": finding.problem} for finding in problems]
+        _print_json({"checked": len(findings), "problems": wrong})
+        return
+    for finding in problems:
+        out.print(
+            Text.assemble((finding.subject, "red"), ": ", visible(finding.problem or "")), soft_wrap=True
+        )
+    say(f"{len(findings):,} checked, {len(problems):,} wrong")
+
+
+def show_garbage(garbage: Sequence[StoredArtifact], verb: str, *, json: bool) -> None:
+    """Artifacts that were, or would be, removed."""
+    if json:
+        _print_json([{"digest": stored.digest, "bytes": stored.size} for stored in garbage])
+        return
+    for stored in garbage:
+        say(f"{stored.digest}  {count(stored.size, 'byte')}")
+    size = sum(stored.size for stored in garbage)
+    say(f"{count(len(garbage), 'artifact')} {verb}, {count(size, 'byte')}")
+
+
+def narrate(acts: Iterator[Act]) -> None:
+    """Tell the demo's acts as they happen."""
+    with notes.status("starting Prefect's embedded server; the first time takes a while") as status:
+        for act in acts:
+            entry = act.entry
+            out.print(Text.assemble((act.when, "bold"), f": {act.what}"))
+            in_force = f" {entry.reference}, in force: {entry.in_force or NOTHING}"
+            out.print(Text.assemble("    ", _coloured(entry.kind), in_force))
+            out.print(_indented(Text(visible(entry.reason), "dim")))
+            status.update(f"after {act.when} …")
+
+
+def draw_timeline(entries: Sequence[LedgerEntry], picture: Path) -> None:
+    """Write the timeline of an alias as a PNG file."""
+    from registry.reports import timeline  # noqa: PLC0415, no other command needs matplotlib
+
+    picture.write_bytes(timeline(entries))
+
+
+def show_next_steps(model: str, picture: Path) -> None:
+    """Where the reader may go on after the demo."""
+    out.print()
+    say(f"The timeline is drawn in {picture}. The registry is yours to go on with:")
+    for command in (f"history {model}", f"show {model}@champion", f"versions {model}", "verify"):
+        say(f"  registry {command}")
+
+
+def _version(version: ModelVersion, aliases: Mapping[str, int]) -> dict[str, Any]:
+    names = {"reference": version.reference, "aliases": _names(version, aliases)}
+    return names | version.model_dump(mode="json")
+
+
+def _names(version: ModelVersion, aliases: Mapping[str, int]) -> list[str]:
+    return [alias for alias, number in aliases.items() if number == version.number]
+
+
+def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    slices = {name: evaluation.on_slice(name) for name in evaluation.slices}
+    return evaluation.model_dump(mode="json") | {"metrics": evaluation.metrics, "slices": slices}
+
+
+def _facts(version: ModelVersion, aliases: Mapping[str, int]) -> dict[str, str]:
+    commit = version.git_commit or NOTHING
+    size = count(version.artifact_bytes, "byte")
+    return {
+        "version": version.reference,
+        "in force as": ", ".join(_names(version, aliases)) or NOTHING,
+        "estimator": version.estimator,
+        "parameters": json_format.dumps(version.params),
+        "trained on": version.trained_on,
+        "columns": ", ".join(f"{column['name']}: {column['dtype']}" for column in version.input_schema),
+        "artifact": f"{version.artifact} ({size}, {version.serialization})",
+        "registered": f"{_moment(version.registered_at)} by {version.registered_by}",
+        "commit": f"{commit}{' with local changes' if version.git_dirty else ''}",
+        "flow run": version.flow_run_id or NOTHING,
+        "made with": ", ".join(f"{name} {number}" for name, number in version.environment.items()),
+    }
+
+
+def _entry(entry: LedgerEntry) -> tuple[str, ...]:
+    in_force = NOTHING if entry.in_force is None else str(entry.in_force)
+    when, actor = _moment(entry.recorded_at), visible(entry.actor)
+    return entry.alias, str(entry.sequence), entry.kind, str(entry.version), in_force, when, actor
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Each of the *rows* as a line in which the cells of a column begin below each other."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+
+
+def _cells(measured: Measured | None) -> list[str]:
+    if measured is None:
+        return [NOTHING] * 3
+    return [visible(measured.slice), _value(measured), _bounds(measured)]
+
+
+def _value(measured: Measured) -> str:
+    """The difference, or the challenger's own value where there is nothing to subtract."""
+    return number(measured.challenger) if measured.difference is None else signed(measured.difference)
+
+
+def _bounds(measured: Measured) -> str:
+    return interval(measured.lower, measured.upper)
+
+
+def _number(value: float | None) -> str:
+    return NOTHING if value is None else number(value)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _indented(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, 4), expand=False)
+
+
+def _coloured(word: str) -> Text:
+    return Text(word, _COLOURS.get(word, ""))
+
+
+def _minute(moment: datetime) -> str:
+    return _moment(moment)[:-3]
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _print_json(value: Any) -> None:
+    """ASCII, so that any terminal and any program can read it; a reason steers neither."""
+    typer.echo(json_format.dumps(value, indent=2))
