@@ -1,0 +1,44 @@
+"""Flows on a Prefect server that the tests start, with a registry of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_HOME,
+    PREFECT_LOGGING_TO_API_ENABLED,
+    temporary_settings,
+)
+
+from registry import Registry
+from tests.servers.prefect import prefect_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Prefect server, which the flows of the whole session use."""
+    with prefect_server() as url:
+        settings = {
+            PREFECT_API_URL: url,
+            PREFECT_HOME: tmp_path_factory.mktemp("prefect"),
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # it adds a second to each flow run
+            PREFECT_LOGGING_TO_API_ENABLED: False,
+        }
+        with temporary_settings(settings):
+            yield url
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """The registry that the flows find in the settings."""
+    monkeypatch.setenv("MODEL_REGISTRY_DATABASE", f"sqlite:///{tmp_path}/registry.db")
+    monkeypatch.setenv("MODEL_REGISTRY_ARTIFACTS", str(tmp_path / "artifacts"))
+    monkeypatch.setenv("MODEL_REGISTRY_ACTOR", "the tests")
+    return Registry()
