@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 MANY = 1_000_000
 MODERATE = 20_000
-BUDGET_SECONDS = {
-    "accuracy": 2,
-    "roc_auc": 5,
-    "neg_log_loss": 2,
-    "f1": 2,
-    "matthews_corrcoef": 2,
-    "neg_root_mean_squared_error": 1,
-}
+METRICS = (
+    "accuracy",
+    "roc_auc",
+    "neg_log_loss",
+    "f1",
+    "matthews_corrcoef",
+    "neg_root_mean_squared_error",
+)
 
 
 def pair(rows: int) -> tuple[Predictions, Predictions]:
@@ -39,16 +39,14 @@ def pair(rows: int) -> tuple[Predictions, Predictions]:
     return model(), model()
 
 
-@pytest.mark.parametrize("metric", BUDGET_SECONDS)
-def test_a_comparison_keeps_its_time(metric: str, benchmark: Any) -> None:
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_comparison_takes_seconds_for_a_million_rows(metric: str, benchmark: Any) -> None:
     challenger, champion = pair(MANY if benchmark.enabled else MODERATE)
+    benchmark.group = "compare two versions"
     benchmark.pedantic(difference, (metric, challenger, champion), rounds=3, warmup_rounds=1)
 
-    if benchmark.enabled:
-        assert benchmark.stats.stats.median < BUDGET_SECONDS[metric]
 
-
-@pytest.mark.parametrize("metric", BUDGET_SECONDS)
+@pytest.mark.parametrize("metric", METRICS)
 def test_a_comparison_takes_less_than_a_kilobyte_per_row(metric: str) -> None:
     challenger, champion = pair(10 * MODERATE)
     tracemalloc.start()

@@ -1,0 +1,678 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import registry as package
+from registry import Registry, cli, console
+from tests.unit.conftest import fit, make_dataset
+from tests.unit.three_versions import holdout, three_versions, training
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOSTILE = "[red]it [/] broke[/red]: \x1b[31m\x1b[2J\x9b1m\r\n\tfirst \u202enwod :smile: \\"
+SHOWN = "[red]it [/] broke[/red]: \ufffd[31m\ufffd[2J\ufffd1m   first \ufffdnwod :smile: \\"
+
+
+@dataclass
+class Answer:
+    """What a command printed, and its exit status."""
+
+    status: int | str | None
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def words(self) -> list[list[str]]:
+        return [line.split() for line in self.lines]
+
+    @property
+    def error(self) -> str:
+        """The one line of a refusal."""
+        assert self.out == ""
+        (line,) = self.err.splitlines()
+        return line.removeprefix("error: ")
+
+
+class Terminal:
+    """Runs `registry` in this process, as a shell would."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys = capsys
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, *arguments: str) -> Answer:
+        self._monkeypatch.setattr(sys, "argv", ["registry", *arguments])
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return Answer(end.value.code or 0, *self._capsys.readouterr())
+
+
+@pytest.fixture
+def registry(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Registry]:
+    """Three versions of churn, each better than the one before; none is in force."""
+    with three_versions(tmp_path_factory, tmp_path) as registry:
+        yield registry
+
+
+@pytest.fixture
+def run(
+    registry: Registry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Terminal]:
+    """A terminal of 80 columns in an empty folder, whose environment names the registry."""
+    for name, value in environment(registry).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(console.out, "width", 80)
+    opened = []
+
+    class Opened(Registry):
+        def __init__(self) -> None:
+            super().__init__()
+            opened.append(self)
+
+    monkeypatch.setattr(cli, "Registry", Opened)
+    yield Terminal(capsys, monkeypatch)
+    for each in opened:
+        each.backend.rows.engine.dispose()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    """The holdout's file."""
+    path = tmp_path / "february.parquet"
+    holdout().frame.to_parquet(path)
+    return str(path)
+
+
+def environment(registry: Registry) -> dict[str, str]:
+    return {
+        "MODEL_REGISTRY_DATABASE": f"sqlite:///{registry.backend.rows.engine.url.database}",
+        "MODEL_REGISTRY_ARTIFACTS": registry.backend.artifacts.location,
+        "MODEL_REGISTRY_ACTOR": "ada",
+    }
+
+
+def put_in_force(registry: Registry, *numbers: int) -> None:
+    for number in numbers:
+        registry.assign(f"churn@{number}", reason=f"because of {number}")
+
+
+def in_a_process(registry: Registry, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell *command*, in which `registry` is the command line, in another process."""
+    program = f"{sys.executable} -c 'from registry.cli import main; main()'"
+    home = {"PYTHONPATH": str(Path(package.__file__).parents[1])}
+    return subprocess.run(  # noqa: S603, the commands are these tests' own
+        ["/bin/bash", "-c", command.replace("registry ", f"{program} ")],
+        env={**os.environ, **environment(registry), **home, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# Looking
+
+
+def test_models_are_listed_with_what_is_in_force(run: Terminal, registry: Registry) -> None:
+    put_in_force(registry, 2)
+    registry.assign("churn@1", alias="fallback", reason="the first")
+    answer = run("models")
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.words[0] == ["model", "versions", "in", "force", "created"]
+    assert answer.lines[1].startswith("churn  3         champion → 2, fallback → 1")
+
+
+def test_an_empty_registry_says_so(run: Terminal, tmp_path: Path) -> None:
+    answer = run("--database", f"sqlite:///{tmp_path}/new.db", "models")
+    assert (answer.status, answer.out) == (0, "no models yet\n")
+
+
+def test_versions_are_listed_oldest_first(run: Terminal, registry: Registry) -> None:
+    put_in_force(registry, 2)
+    answer = run("versions", "churn")
+    assert [words[:1] for words in answer.words] == [["version"], ["churn@1"], ["churn@2"], ["churn@3"]]
+    assert "champion" in answer.lines[2]
+    assert "DecisionTreeClassifier" in answer.lines[2]
+
+
+def test_a_version_is_shown_with_its_origin_its_numbers_and_its_history(
+    run: Terminal, registry: Registry
+) -> None:
+    put_in_force(registry, 2, 3)
+    answer = run("show", "churn@2")
+    facts = {line[:13].strip(): line[13:].strip() for line in answer.lines}
+    assert facts["version"] == "churn@2"
+    assert facts["in force as"] == "–"
+    assert facts["estimator"].endswith("DecisionTreeClassifier")
+    assert facts["trained on"] == training().fingerprint
+    assert f"churn@2 on {holdout().fingerprint[:12]}  rows   accuracy" in answer.lines
+    assert "because of 2" in answer.out
+    assert "because of 3" in answer.out  # that is how it came down
+    assert "because of 1" not in answer.out
+    assert "in force as  champion" in run("show", "churn@champion").out
+
+
+def test_a_version_that_fell_shows_why(run: Terminal, registry: Registry) -> None:
+    put_in_force(registry, 1, 2)
+    registry.roll_back("churn", reason="it broke")
+    assert "it broke" in run("show", "churn@2").out
+
+
+def test_the_history_gives_each_reason_a_line_of_its_own(run: Terminal, registry: Registry) -> None:
+    put_in_force(registry, 1, 2)
+    answer = run("history", "churn")
+    assert answer.words[0] == ["alias", "#", "what", "version", "in", "force", "when", "by"]
+    assert answer.words[1][:5] == ["champion", "1", "assigned", "1", "1"]
+    assert answer.words[1][-1] == "ada"
+    assert answer.lines[2] == "    because of 1"
+    assert answer.words[3][:5] == ["champion", "2", "assigned", "2", "2"]
+
+
+def test_the_history_of_one_alias_leaves_the_others_out(run: Terminal, registry: Registry) -> None:
+    put_in_force(registry, 1)
+    registry.assign("churn@3", alias="shadow", reason="try it")
+    assert "try it" not in run("history", "churn", "--alias", "champion").out
+    assert "try it" in run("history", "churn").out
+
+
+def test_a_model_of_which_nothing_was_decided_says_so(run: Terminal) -> None:
+    answer = run("history", "churn")
+    assert (answer.status, answer.out) == (0, "nothing was decided yet\n")
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_what_is_printed_fits_the_terminal(
+    run: Terminal, registry: Registry, data: str, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr(console.out, "width", width)
+    long_name = "a-model-with-a-name-that-is-as-long-as-names-get-in-practice"
+    params = {f"option_{n}": n for n in range(40)}
+    registry.register(long_name, fit(training()), trained_on=training(), params=params)
+    registry.assign(f"{long_name}@1", reason="word " * 60)
+    put_in_force(registry, 1)
+    for command in (
+        "models",
+        "versions churn",
+        f"versions {long_name}",
+        f"show {long_name}@1",
+        f"history {long_name}",
+        f"promote churn@3 --data {data} --better neg_log_loss --floor balanced_accuracy=0.4",
+        f"evaluate churn@1 --data {data} --metric accuracy --slice origin",
+        f"compare churn@3 churn@1 --data {data} --metric neg_root_mean_squared_error",
+    ):
+        answer = run(*command.split())
+        assert answer.status == 0, answer.err
+        assert max(map(len, answer.lines)) <= width, answer.out
+
+
+def test_a_long_reason_wraps_below_its_entry(run: Terminal, registry: Registry) -> None:
+    registry.assign("churn@1", reason="word " * 60)
+    _head, _entry, *reason = run("history", "churn").lines
+    assert len(reason) == 4
+    assert all(line.startswith("    word word") for line in reason)
+
+
+def test_a_reference_is_resolved_to_a_name_for_the_shell(run: Terminal, registry: Registry) -> None:
+    put_in_force(registry, 2)
+    for reference, name in (("champion", "churn@2"), ("latest", "churn@3"), ("1", "churn@1")):
+        answer = run("resolve", f"churn@{reference}")
+        assert (answer.status, answer.out, answer.err) == (0, f"{name}\n", "")
+
+
+# As of a time
+
+
+def test_an_alias_is_resolved_as_of_a_time(run: Terminal, registry: Registry) -> None:
+    first = registry.assign("churn@1", reason="start").recorded_at
+    second = registry.assign("churn@3", reason="next").recorded_at
+    just_before = second - timedelta(microseconds=1)
+    for moment, name in ((first, "churn@1"), (just_before, "churn@1"), (second, "churn@3")):
+        zoned, local = moment.isoformat(), moment.astimezone().replace(tzinfo=None).isoformat()
+        assert run("resolve", "churn@champion", "--at", zoned).out == f"{name}\n"
+        assert run("resolve", "churn@champion", "--at", local).out == f"{name}\n"
+    assert run("resolve", "churn@champion", "--at", "2999-01-01").out == "churn@3\n"
+
+
+def test_before_the_first_entry_nothing_was_in_force(run: Terminal, registry: Registry) -> None:
+    put_in_force(registry, 1)
+    answer = run("resolve", "churn@champion", "--at", "2020-01-01")
+    assert answer.status == 1
+    assert answer.error.startswith("nothing is in force as churn@champion")
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "", "0001-01-01", "2026-13-01", "[red]"])
+def test_a_time_that_is_none_is_misuse(run: Terminal, registry: Registry, moment: str) -> None:
+    put_in_force(registry, 1)
+    answer = run("resolve", "churn@champion", "--at", moment)
+    assert (answer.status, answer.out) == (2, "")
+    assert "write a time such as 2026-03-01" in answer.err
+
+
+@pytest.mark.parametrize("reference", ["churn@latest", "churn@1"])
+def test_only_an_alias_has_a_past(run: Terminal, reference: str) -> None:
+    answer = run("resolve", reference, "--at", "2020-01-01")
+    assert (answer.status, answer.out) == (2, "")
+    assert "only what an alias names changes" in answer.err
+
+
+# Measuring and judging
+
+
+def test_a_version_is_evaluated(run: Terminal, data: str) -> None:
+    answer = run("evaluate", "churn@3", "--data", data, "--metric", "roc_auc", "--slice", "origin")
+    assert answer.status == 0
+    assert answer.words[0][-3:] == ["rows", "accuracy", "roc_auc"]  # the first was measured before
+    assert [words[:2] for words in answer.words[1:]] == [
+        ["all", "1,000"],
+        ["origin=0", "334"],
+        ["origin=1", "334"],
+        ["origin=2", "332"],
+    ]
+
+
+def test_two_versions_are_compared(run: Terminal, registry: Registry, data: str) -> None:
+    answer = run("compare", "churn@3", "churn@1", "--data", data, "--metric", "accuracy")
+    assert answer.status == 0
+    assert answer.words[0] == ["metric", "churn@3", "churn@1", "difference", "bounds", "method"]
+    assert re.match(r"accuracy +0\.\d+ +0\.5000 +\+0\.\d+ +0\.\d+ … 0\.\d+ +Tango", answer.lines[1])
+    assert answer.lines[-1] == "1,000 rows of february; one-sided bounds at 95%"
+    assert registry.history("churn") == []
+
+
+def test_a_version_that_is_provably_better_is_promoted(run: Terminal, registry: Registry, data: str) -> None:
+    put_in_force(registry, 1)
+    answer = run("promote", "churn@3", "--data", data, "--better", "accuracy", "--floor", "accuracy=0.6")
+    assert answer.status == 0
+    assert answer.lines[0] == "promote: churn@3 against churn@1"
+    assert answer.lines[1].startswith("    accuracy differs by +0.")
+    assert "passed   accuracy above 0.6  all" in answer.out
+    assert answer.lines[-1].startswith("1,000 rows of february, look 1 at them: each bound errs with")
+    assert registry.aliases("churn") == {"champion": 3}
+
+
+@pytest.mark.parametrize(
+    ("options", "verdict"),
+    [
+        (("--better", "accuracy"), "reject"),
+        (("--not-worse", "accuracy=0.9", "--floor", "accuracy=0.5"), "inconclusive"),
+        (("--better", "accuracy", "--min-rows", "2000"), "inconclusive"),
+    ],
+)
+def test_a_version_that_is_not_is_refused_with_the_reason(
+    run: Terminal, registry: Registry, data: str, options: tuple[str, ...], verdict: str
+) -> None:
+    put_in_force(registry, 2)
+    answer = run("promote", "churn@1", "--data", data, *options)
+    assert answer.status == 1
+    assert answer.lines[0] == f"{verdict}: churn@1 against churn@2"
+    assert registry.aliases("churn") == {"champion": 2}
+    assert answer.lines[1].strip() in registry.history("churn")[-1].reason
+
+
+FLOOR_JSON = '{"checks": [{"check": "floor", "metric": "accuracy", "value": 0.4}], "min_rows": 5}'
+FLOOR_TOML = 'min_rows = 5\n[[checks]]\ncheck = "floor"\nmetric = "accuracy"\nvalue = 0.4\n'
+
+
+@pytest.mark.parametrize("policy", [("p.json", FLOOR_JSON), ("p.toml", FLOOR_TOML)])
+def test_a_policy_is_read_from_a_file(
+    run: Terminal, registry: Registry, data: str, policy: tuple[str, str]
+) -> None:
+    name, text = policy
+    Path(name).write_text(text)
+    answer = run("promote", "churn@1", "--data", data, "--policy", name, "--alias", "shadow", "--json")
+    assert answer.status == 0
+    assert answer.json["policy"]["min_rows"] == 5
+    assert registry.aliases("churn") == {"shadow": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("missing.json", None, "missing.json: No such file or directory"),
+        (".", None, "Is a directory"),
+        ("p.json", "{", "p.json: it is no JSON or TOML"),
+        ("p.toml", "checks = ", "p.toml: it is no JSON or TOML"),
+        ("p.json", "\udcff", "p.json: it is no JSON or TOML"),
+        ("p.json", "[]", "p.json: .*valid dictionary"),
+        ("p.json", "{}", "p.json: checks: Field required"),
+        ("p.json", '{"checks": []}', "p.json: it has no check"),
+        ("p.toml", "checks = [{check = 'best', metric = 'f1'}]", "p.toml: checks.0: .*'better', 'not worse'"),
+        ("p.toml", "row = 1\nchecks = [{check = 'better', metric = 'f1'}]", "p.toml: row: Extra inputs"),
+        (
+            "p.toml",
+            "checks = [{check = 'not worse', metric = 'f1', margin = -1}]",
+            "p.toml: .*give 0 or a pos",
+        ),
+    ],
+)
+def test_a_policy_file_that_says_nothing_is_misuse(
+    run: Terminal, data: str, name: str, text: str | None, fault: str
+) -> None:
+    if text is not None:
+        Path(name).write_bytes(text.encode(errors="surrogateescape"))
+    answer = run("promote", "churn@1", "--data", data, "--policy", name)
+    assert answer.status == 2
+    assert re.search(fault, answer.error)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ((), "say what must by --better, --not-worse, --floor or --policy"),
+        (("--floor", "accuracy"), "'accuracy' is no METRIC=NUMBER, such as roc_auc=0.8"),
+        (("--floor", "accuracy=high"), "'accuracy=high' is no METRIC=NUMBER"),
+        (("--floor", "accuracy=nan"), "give a number"),
+        (("--not-worse", "accuracy=-1"), "give 0 or a positive number"),
+        (("--better", "accuracy", "--min-rows", "0"), "give 1 or more"),
+        (("--better", "accuracy", "--policy", "p.json"), "give the file or the options, not both"),
+        (("--min-rows", "5", "--policy", "p.json"), "give the file or the options, not both"),
+        (("--better", "accuracy", "--alias", "latest"), "'latest' is not a valid alias"),
+    ],
+)
+def test_demands_that_are_none_are_misuse(
+    run: Terminal, registry: Registry, data: str, options: tuple[str, ...], fault: str
+) -> None:
+    answer = run("promote", "churn@1", "--data", data, *options)
+    assert answer.status == 2
+    assert fault in answer.error
+    assert registry.history("churn") == []
+
+
+# Moving by hand
+
+
+def test_a_version_is_assigned_and_cleared(run: Terminal, registry: Registry) -> None:
+    answer = run("assign", "churn@2", "champion", "--reason", "hotfix")
+    assert answer.status == 0
+    assert answer.words[1][:5] == ["champion", "1", "assigned", "2", "2"]
+    assert answer.lines[2] == "    hotfix"
+    answer = run("clear", "churn", "champion", "--reason", "gone")
+    assert answer.status == 0
+    assert answer.words[1][:5] == ["champion", "2", "cleared", "2", "–"]
+    assert registry.aliases("churn") == {}
+
+
+def test_the_champion_is_rolled_back(run: Terminal, registry: Registry) -> None:
+    put_in_force(registry, 1, 2)
+    answer = run("rollback", "churn", "--reason", "it broke", "--version", "2")
+    assert answer.status == 0
+    assert answer.words[1][:5] == ["champion", "3", "rolled-back", "1", "1"]
+    again = run("rollback", "churn", "--reason", "it broke", "--version", "2")
+    assert again.status == 1
+    assert "now version 1 since entry 3 is in force" in again.error
+    assert "nothing to roll back to" in run("rollback", "churn", "--reason", "and this").error
+
+
+def test_a_type_is_trusted(run: Terminal, registry: Registry) -> None:
+    answer = run("trust", "my.Type", "--reason", "I read its code")
+    assert (answer.status, answer.out) == (0, "my.Type is trusted: I read its code\n")
+    assert "my.Type" in {trusted.name for trusted in registry.backend.rows.trusted_types()}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("assign", "churn@2", "champion"),
+        ("clear", "churn", "champion"),
+        ("rollback", "churn"),
+        ("trust", "my.Type"),
+    ],
+)
+def test_whoever_moves_something_by_hand_says_why(
+    run: Terminal, registry: Registry, command: tuple[str, ...]
+) -> None:
+    put_in_force(registry, 1, 3)
+    for reason in ((), ("--reason",), ("--reason", ""), ("--reason", " \n")):
+        answer = run(*command, *reason)
+        assert (answer.status, answer.out) == (2, "")
+        assert "--reason" in answer.err
+    assert len(registry.history("churn")) == 2
+
+
+# Keeping
+
+
+def test_a_whole_registry_is_verified(run: Terminal, registry: Registry) -> None:
+    put_in_force(registry, 1)
+    answer = run("verify")
+    assert (answer.status, answer.out) == (0, "7 checked, 0 wrong\n")
+
+
+def test_damage_is_named(run: Terminal, registry: Registry) -> None:
+    registry.backend.artifacts.remove(registry.resolve("churn@2").artifact)
+    answer = run("verify")
+    assert answer.status == 1
+    assert answer.lines[0].startswith("churn@2: ")
+    assert "has no artifact" in answer.lines[0]
+    assert answer.lines[1:] == ["6 checked, 1 wrong"]
+    assert run("verify", "--json").json["problems"][0]["subject"] == "churn@2"
+
+
+def test_garbage_is_listed_and_collected(run: Terminal, registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "lost").write_text("lost")
+    digest = registry.backend.artifacts.write(tmp_path / "lost")
+    assert run("gc").lines == ["0 artifacts removed, 0 bytes"]
+    listing = [f"{digest}  4 bytes", "1 artifact would be removed, 4 bytes"]
+    assert run("gc", "--hours", "0", "--dry-run").lines == listing
+    assert registry.backend.artifacts.exists(digest)
+    assert run("gc", "--hours", "0", "--json").json == [{"digest": digest, "bytes": 4}]
+    assert not registry.backend.artifacts.exists(digest)
+
+
+@pytest.mark.parametrize("hours", ["-1", "nan", "inf", "1e300", "many"])
+def test_a_grace_period_is_a_number_of_hours(run: Terminal, hours: str) -> None:
+    answer = run("gc", "--hours", hours)
+    assert (answer.status, answer.out) == (2, "")
+    assert "--hours" in answer.err
+
+
+def test_the_demo_leaves_a_registry_alone_that_has_its_model(run: Terminal, registry: Registry) -> None:
+    registry.register("flight-delay", fit(training()), trained_on=training())
+    answer = run("demo")
+    assert answer.status == 1
+    assert "run the demo in another folder, or see `registry history flight-delay`" in answer.error
+
+
+# For programs
+
+
+def test_every_reading_command_speaks_json(run: Terminal, registry: Registry, data: str) -> None:
+    put_in_force(registry, 1)
+    registry.assign("churn@2", reason=HOSTILE)
+    decision = run("promote", "churn@3", "--data", data, "--better", "accuracy", "--json")
+    assert (decision.json["verdict"], decision.json["look"]) == ("promote", 1)
+    answers = {
+        command: run(*command.split(), "--json")
+        for command in (
+            "models",
+            "versions churn",
+            "show churn@3",
+            "history churn",
+            "resolve churn@champion",
+            f"evaluate churn@2 --data {data} --metric roc_auc --slice origin",
+            f"compare churn@3 churn@2 --data {data} --metric accuracy",
+            "verify",
+            "gc",
+        )
+    }
+    for command, answer in answers.items():
+        assert (answer.status, answer.err) == (0, ""), command
+        assert answer.out.isascii(), command
+    found = {command.split()[0]: answer.json for command, answer in answers.items()}
+    assert found["models"][0]["aliases"] == {"champion": 3}
+    assert [version["aliases"] for version in found["versions"]] == [[], [], ["champion"]]
+    assert found["show"]["aliases"] == found["resolve"]["aliases"] == ["champion"]
+    assert [entry["sequence"] for entry in found["show"]["ledger"]] == [3]
+    assert [entry["reason"] for entry in found["history"]][:2] == ["because of 1", HOSTILE]
+    assert set(found["evaluate"]["slices"]) == {"origin=0", "origin=1", "origin=2"}
+    assert found["compare"]["results"][0]["difference"] > 0
+    assert found["verify"] == {"checked": 7, "problems": []}
+    assert found["gc"] == []
+
+
+def test_a_refusal_also_comes_as_json(run: Terminal, registry: Registry, data: str) -> None:
+    put_in_force(registry, 2)
+    answer = run("promote", "churn@1", "--data", data, "--better", "accuracy", "--json")
+    assert (answer.status, answer.json["verdict"]) == (1, "reject")
+
+
+# Refusals and misuse
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "error"),
+    [
+        ("show churn@9", 1, "model 'churn' has no version 9: `registry versions churn` lists those it has"),
+        ("show chrun@1", 1, "there is no model 'chrun': `registry models` lists those that exist"),
+        ("versions chrun", 1, "there is no model 'chrun'"),
+        (
+            "resolve churn@champion",
+            1,
+            "nothing is in force as churn@champion: promote or assign",
+        ),
+        ("rollback churn --reason x", 1, "nothing is in force as churn@champion"),
+        ("clear chrun champion --reason x", 1, "there is no model 'chrun'"),
+        ("evaluate churn@1 --data none.csv --metric accuracy", 1, "No such file"),
+        ("evaluate churn@1 --data none.xls --metric accuracy", 1, "must end in .parquet, .csv, .csv.gz"),
+        ("evaluate churn@1 --data {data} --metric acuracy", 1, "did you mean accuracy"),
+        ("evaluate churn@1 --data {data} --metric accuracy --slice carrier", 1, "no column 'carrier'"),
+        ("promote churn@1 --data january.parquet --better accuracy", 1, "was trained on dataset"),
+        ("show churn", 2, "'churn' does not refer to a version: write name@7, name@champion or name@latest"),
+        ("show churn@", 2, "does not refer to a version"),
+        ("resolve churn@[red]", 2, "'churn@[red]' does not refer to a version"),
+        ("history Churn!", 2, "'Churn!' is not a valid model name: use 1 to 128 of a-z"),
+        ("versions churn@1", 2, "'churn@1' is not a valid model name"),
+        ("history churn --alias 7", 2, "'7' is not a valid alias"),
+        ("assign churn@1 latest --reason x", 2, "'latest' is not a valid alias"),
+        ("rollback churn --alias latest --reason x", 2, "'latest' is not a valid alias"),
+    ],
+)
+def test_a_refusal_is_one_line_that_names_the_remedy(
+    run: Terminal, data: str, command: str, status: int, error: str
+) -> None:
+    training().frame.to_parquet("january.parquet")
+    answer = run(*command.format(data=data).split())
+    assert answer.status == status
+    assert error in answer.error
+
+
+@pytest.mark.parametrize("command", ["nonsense", "models --nonsense", "show", "rollback churn --version two"])
+def test_an_unknown_command_or_option_is_misuse(run: Terminal, command: str) -> None:
+    answer = run(*command.split())
+    assert (answer.status, answer.out) == (2, "")
+    assert "Usage: registry" in answer.err
+
+
+def test_a_missing_database_folder_is_a_refusal(run: Terminal, tmp_path: Path) -> None:
+    answer = run("--database", f"sqlite:///{tmp_path}/nowhere/registry.db", "models")
+    assert answer.status == 1
+    assert "nowhere/registry.db can't be used: unable to open database file" in answer.error
+
+
+def test_an_artifact_folder_can_be_named_too(run: Terminal, registry: Registry, tmp_path: Path) -> None:
+    answer = run("--artifacts", str(tmp_path / "elsewhere"), "verify")
+    assert (answer.status, answer.lines[-1]) == (1, "6 checked, 6 wrong")
+    assert len(list(registry.backend.artifacts.stored())) == 6
+
+
+def test_without_a_command_the_help_lists_them_all(run: Terminal) -> None:
+    answer = run()
+    commands = "models versions show history resolve evaluate compare promote assign clear rollback verify gc"
+    for command in (*commands.split(), "trust", "demo"):
+        assert f" {command} " in answer.out + answer.err
+
+
+# Hostile text
+
+
+def test_a_hostile_reason_is_shown_as_text(run: Terminal, registry: Registry) -> None:
+    answer = run("assign", "churn@1", "champion", "--reason", HOSTILE)
+    assert answer.status == 0
+    assert registry.history("churn")[-1].reason == HOSTILE
+    for command in (("history", "churn"), ("show", "churn@1")):
+        assert f"    {SHOWN}" in run(*command).lines
+
+
+def test_an_argument_that_is_no_text_is_written_down_as_text(run: Terminal, registry: Registry) -> None:
+    assert run("assign", "churn@1", "champion", "--reason", "broken \udcff").status == 0
+    assert registry.history("churn")[-1].reason == "broken ?"
+
+
+def test_hostile_names_of_people_and_values_are_shown_as_text(
+    run: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_REGISTRY_ACTOR", HOSTILE)
+    run("assign", "churn@1", "champion", "--reason", "x")
+    hostile = make_dataset(rows=20, city=[HOSTILE, "[/]"] * 10)
+    hostile.frame.drop(columns="city").assign(origin=1, city=hostile.frame["city"]).to_parquet("h.parquet")
+    answers = [
+        run("history", "churn"),
+        run("evaluate", "churn@1", "--data", "h.parquet", "--metric", "accuracy", "--slice", "city"),
+        run("evaluate", "churn@1", "--data", "\x1b[31m[red].csv", "--metric", "accuracy"),
+    ]
+    assert [answer.status for answer in answers] == [0, 0, 1]
+    for answer in answers:
+        assert set("\x1b\x9b\r\u202e").isdisjoint(answer.out + answer.err)
+        assert "[red]" in answer.out + answer.err
+
+
+def test_on_a_terminal_only_the_registry_chooses_colours(registry: Registry) -> None:
+    registry.assign("churn@1", reason=HOSTILE)
+    answer = in_a_process(registry, "registry history churn", FORCE_COLOR="1", TERM="xterm-256color")
+    assert answer.returncode == 0
+    assert set(re.findall(r"\x1b\[[0-9;]*m", answer.stdout)) == {"\x1b[1m", "\x1b[35m", "\x1b[0m"}
+    assert answer.stdout.count("\x1b") == 4  # the head's and the kind's beginning and end
+    assert "smile" in answer.stdout
+
+
+# As a program among programs
+
+
+def test_a_reader_that_stops_reading_is_no_error(registry: Registry) -> None:
+    for number in range(200):
+        registry.assign(f"churn@{1 + number % 2}", reason=f"because of {number} " * 20)
+    for command in ("registry history churn | head -n 1", "registry history churn --json | head -n 1"):
+        answer = in_a_process(registry, command)
+        assert (len(answer.stdout.splitlines()), answer.stderr) == (1, "")
+
+
+def test_the_status_reaches_the_shell(registry: Registry) -> None:
+    assert in_a_process(registry, "registry resolve churn@champion").returncode == 1
+    assert in_a_process(registry, "registry resolve churn").returncode == 2
+
+
+def test_reading_commands_load_no_library_that_takes_its_time(registry: Registry) -> None:
+    registry.assign("churn@1", reason="start")
+    commands = ["models", "versions churn", "show churn@1", "history churn", "resolve churn@champion"]
+    program = f"""
+import sys
+slow = "sklearn pandas prefect scipy matplotlib boto3 pyarrow skops alembic numpy".split()
+from registry.cli import app
+for command in {commands}:
+    app(command.split(), standalone_mode=False)
+print("slow:", sorted(set(slow) & set(sys.modules)))
+"""
+    answer = in_a_process(registry, f"{sys.executable} - <<'END'\n{program}\nEND")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout.splitlines()[-1] == "slow: []"

@@ -1,0 +1,83 @@
+"""Imports point one way, and nobody pays for libraries that a step does not need."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import registry
+
+ROOT = Path(__file__).parents[2]
+LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+HEAVY = {"prefect", "sklearn", "pandas", "boto3", "numpy", "scipy", "matplotlib", "alembic", "skops", "rich"}
+
+
+def _run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603, the code is this file's
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_contracts_are_kept() -> None:
+    done = _run(LINT, ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("registry/tables.py", "import registry.store", "Imports point one way"),
+        ("registry/store.py", "import registry.promotion", "Imports point one way"),
+        ("registry/promotion.py", "from prefect import task", "Only the tasks and the flows know Prefect"),
+        ("registry/facade.py", "import flows.promote", "The library does not know the flows"),
+    ],
+)
+def test_a_wrong_import_breaks_its_contract(tmp_path: Path, module: str, line: str, broken: str) -> None:
+    for package in ("registry", "flows"):
+        shutil.copytree(ROOT / package, tmp_path / package)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with (tmp_path / module).open("a") as file:
+        file.write(f"\n{line}\n")
+    done = _run(LINT, tmp_path)
+    assert done.returncode == 1
+    verdict = next(row for row in done.stdout.splitlines() if row.startswith(broken))
+    assert "BROKEN" in verdict
+
+
+def test_a_module_without_a_place_breaks_the_contract(tmp_path: Path) -> None:
+    for package in ("registry", "flows"):
+        shutil.copytree(ROOT / package, tmp_path / package)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "registry" / "helpers.py").write_text('"""Without a place."""\n')
+    done = _run(LINT, tmp_path)
+    assert done.returncode == 1
+    assert "helpers" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import registry",
+        "from registry import Registry, PromotionPolicy, Better, Floor, NotWorse, RegistryError",
+        "from registry import Registry; Registry('sqlite:///used.db').models()",
+    ],
+)
+def test_what_only_reads_loads_no_heavy_library(tmp_path: Path, code: str) -> None:
+    _run(
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom registry import Registry; Registry('sqlite:///used.db')",
+        tmp_path,
+    )
+    loaded = f"{code}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = _run(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{loaded}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert HEAVY.isdisjoint(done.stdout.split())
+
+
+def test_the_public_names_are_those_that_the_package_lists() -> None:
+    assert sorted(registry._HOMES) == registry.__all__
+    for name in registry.__all__:
+        assert getattr(registry, name).__name__ == name
