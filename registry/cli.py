@@ -303,11 +303,9 @@ def _choose_policy(file: Path | None, checks: tuple[Check, ...], min_rows: int |
         return _read_policy(file)
     if not checks:
         raise InvalidPolicy("nothing must hold; say what must by --better, --not-worse, --floor or --policy")
-    return (
-        PromotionPolicy(checks=checks)
-        if min_rows is None
-        else PromotionPolicy(checks=checks, min_rows=min_rows)
-    )
+    if min_rows is None:
+        return PromotionPolicy(checks=checks)
+    return PromotionPolicy(checks=checks, min_rows=min_rows)
 
 
 def _read_policy(file: Path) -> PromotionPolicy:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sklearn.metrics import get_scorer_names
 
 from registry import schema, serving
-from registry.exceptions import InvalidMetric
+from registry.exceptions import InvalidMetric, SchemaMismatch
 from registry.predictions import Predictions
 from registry.tables import WHOLE, Evaluation, Metric
 
@@ -44,7 +44,7 @@ def evaluate(
         slices: Columns of *dataset*; each of their values becomes a slice such as ``origin=JFK``.
 
     Raises:
-        SchemaMismatch: The dataset's columns are not those of the training.
+        SchemaMismatch: The dataset's columns, or its target, are not those of the training.
         PredictionFailed: The version does not predict these rows.
         InvalidMetric: A metric is unknown, or undefined on these rows.
         InvalidDataset: There is no column to slice by.
@@ -90,6 +90,10 @@ def _measure(predictions: Predictions, slice_name: str, metric: str) -> float | 
 
 
 def _predict(backend: Backend, version: ModelVersion, dataset: Dataset) -> Predictions:
+    target = backend.rows.dataset(version.trained_on).target
+    if dataset.target != target:
+        difference = f"the target of dataset {dataset.name!r} is {dataset.target!r}, it predicts {target!r}"
+        raise SchemaMismatch(version.reference, difference)
     features = schema.select(dataset.features, version.input_schema, version.reference)
     return Predictions.of(serving.load(backend, version).estimator, features, dataset.labels)
 

@@ -12,7 +12,8 @@
     ├── NotFound
     │   ├── ModelNotFound
     │   ├── VersionNotFound
-    │   └── AliasNotSet
+    │   ├── AliasNotSet
+    │   └── AliasNotSetThen         nothing was in force at that time
     ├── Conflict
     │   ├── AliasConflict           another run moved the alias since the decision
     │   ├── AlreadyInForce          a move that would move nothing
@@ -141,6 +142,16 @@ class AliasNotSet(NotFound):
     model: str
     alias: str
     wording = "nothing is in force as {model}@{alias}: promote or assign a version first"
+
+
+@dataclass(eq=False)
+class AliasNotSetThen(NotFound):
+    """Nothing was in force under this alias at that time."""
+
+    model: str
+    alias: str
+    at: str
+    wording = "nothing was in force as {model}@{alias} at {at}: `registry history {model}` shows what was when"
 
 
 class Conflict(RegistryError):

@@ -153,8 +153,7 @@ class PromotionPolicy(BaseModel):
                 "it has checks on slices alone, which can prove harm but no worth; "
                 "add one on all rows, such as NotWorse('roc_auc')"
             )
-        if not 0.5 < self.confidence < 1:  # noqa: PLR2004, below one half the bound is above the estimate
-            raise InvalidPolicy(f"the confidence is {self.confidence}; give a number between 0.5 and 1")
+        check_confidence(self.confidence)
         if self.min_rows < 1:
             raise InvalidPolicy(f"min_rows is {self.min_rows}; give 1 or more, no rows decide nothing")
         return self
@@ -197,6 +196,13 @@ class PromotionPolicy(BaseModel):
         if "inconclusive" in outcomes:
             return Judgement("inconclusive", results, _reasons(results, "inconclusive"))
         return Judgement("promote", results, _approval(results))
+
+
+def check_confidence(confidence: float) -> float:
+    """Return *confidence* if one-sided bounds can have it, else raise InvalidPolicy."""
+    if not 0.5 < confidence < 1:  # noqa: PLR2004, below one half the bound is above the estimate
+        raise InvalidPolicy(f"the confidence is {confidence}; give a number between 0.5 and 1")
+    return confidence
 
 
 @plain_dataclass(frozen=True)

@@ -11,7 +11,7 @@ from registry.contest import Contest
 from registry.evidence import Comparison
 from registry.exceptions import AliasNotSet, TrainingDataAsEvidence
 from registry.ledger import Proposal, Reign, fold
-from registry.policy import Judgement, PromotionDecision, PromotionPolicy
+from registry.policy import Judgement, PromotionDecision, PromotionPolicy, check_confidence
 from registry.references import CHAMPION, check_alias
 from registry.tables import canonical_json
 
@@ -39,10 +39,12 @@ def compare(
     """Measure the first of the *contenders* against the second on the same rows; nothing is decided.
 
     Raises:
+        InvalidPolicy: No bound has this confidence.
         TrainingDataAsEvidence: One of them was trained on these rows.
         InvalidMetric: A metric is unknown, or undefined on these rows.
     """
     challenger, champion = contenders
+    alpha = 1 - check_confidence(confidence)
     _refuse_training_data(contenders, dataset)
     contest = _contest(backend, contenders, dataset, metrics=metrics)
     return Comparison(
@@ -51,7 +53,7 @@ def compare(
         dataset=dataset.fingerprint,
         dataset_name=dataset.name,
         confidence=confidence,
-        results=[contest.measure(metric, 1 - confidence) for metric in metrics],
+        results=[contest.measure(metric, alpha) for metric in metrics],
     )
 
 

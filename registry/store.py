@@ -14,8 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel, col, delete, func, select, update
 
 from registry.database import connect, reading, shown, writing
-from registry.exceptions import AliasNotSet, KeyConflict, ModelNotFound, VersionNotFound
-from registry.ledger import Proposal, Stamp, following
+from registry.exceptions import AliasNotSet, AliasNotSetThen, KeyConflict, ModelNotFound, VersionNotFound
+from registry.ledger import Proposal, Reign, Stamp, following
 from registry.references import LATEST, Reference
 from registry.tables import (
     DatasetRecord,
@@ -127,18 +127,24 @@ class Store:
             return self.version(reference.model, reference.selector)
         if reference.selector == LATEST:
             return self.version(reference.model, self._require_model(reference.model).last_version)
-        entry = self.newest_entry(reference.model, reference.selector, at)
-        if entry is None or entry.in_force is None:
+        reign = self.reign(reference.model, reference.selector, at)
+        if reign.version is None:
             self._require_model(reference.model)
+            if at is not None:
+                raise AliasNotSetThen(reference.model, reference.selector, at.isoformat(timespec="seconds"))
             raise AliasNotSet(reference.model, reference.selector)
-        return self.version(reference.model, entry.in_force)
+        return self.version(reference.model, reign.version)
 
-    def newest_entry(self, model: str, alias: str, at: datetime | None = None) -> LedgerEntry | None:
-        """The newest entry of the alias, or the newest that had been written *at* a time."""
-        entries = select(LedgerEntry).where(LedgerEntry.model == model, LedgerEntry.alias == alias)
+    def reign(self, model: str, alias: str, at: datetime | None = None) -> Reign:
+        """What is in force under the alias, or what was *at* a time."""
+        newest = select(LedgerEntry.in_force, LedgerEntry.in_force_since).where(
+            LedgerEntry.model == model, LedgerEntry.alias == alias
+        )
         if at is not None:
-            entries = entries.where(LedgerEntry.recorded_at <= at)
-        return self._first(entries.order_by(col(LedgerEntry.sequence).desc()))
+            newest = newest.where(LedgerEntry.recorded_at <= at)
+        with reading(self.engine) as session:
+            found = session.exec(newest.order_by(col(LedgerEntry.sequence).desc()).limit(1)).first()
+        return Reign() if found is None else Reign(version=found[0], since=found[1])
 
     def history(self, model: str, alias: str | None = None) -> list[LedgerEntry]:
         """Every entry of the model, or of one alias of it, in the order of writing.

@@ -191,6 +191,10 @@ class ModelVersion(Row, table=True):
         """The version's name, such as ``churn@7``."""
         return f"{self.model}@{self.number}"
 
+    @override
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return [(None, self.reference), ("estimator", self.estimator.rpartition(".")[2])]
+
 
 class Registration(Row, table=True):
     """A keyed request to register was answered; a retry with the same key gets the same answer."""
@@ -240,6 +244,10 @@ class Evaluation(Row, table=True):
     def reference(self) -> str:
         """The version that was evaluated, such as ``churn@7``."""
         return f"{self.model}@{self.number}"
+
+    @override
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return [(None, self.reference), ("dataset", self.dataset[:12]), ("metrics", self.metrics)]
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -360,6 +368,11 @@ class LedgerEntry(Row, table=True):
     def reference(self) -> str:
         """The version that the entry speaks of, such as ``churn@7``."""
         return f"{self.model}@{self.version}"
+
+    @override
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        about = f"{self.model}@{self.alias} #{self.sequence}"
+        return [(None, about), ("kind", self.kind), ("version", self.version), ("in_force", self.in_force)]
 
     @property
     def moved(self) -> bool:

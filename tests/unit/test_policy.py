@@ -213,6 +213,12 @@ def test_the_challenger_has_to_prove_that_it_is_not_worse(margin: float, outcome
     assert (result.outcome, result.threshold) == (outcome, -margin)
 
 
+def test_without_a_margin_the_threshold_reads_zero() -> None:
+    result = the_only(judged(contest(), NotWorse("accuracy")))
+    assert json.loads(result.model_dump_json())["threshold"] == 0
+    assert "-0" not in result.model_dump_json(include={"threshold"})
+
+
 def test_harm_beyond_the_margin_rejects() -> None:
     judgement = judged(contest(gains=0, losses=100), NotWorse("accuracy", 0.05))
     assert judgement.verdict == "reject"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from math import pi
+from math import nan, pi
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +16,7 @@ from registry.exceptions import (
     InvalidDataset,
     InvalidMetric,
     InvalidName,
+    InvalidPolicy,
     ModelNotFound,
     ReasonMissing,
     RegistryError,
@@ -460,6 +461,12 @@ def test_a_comparison_reverses_with_its_contenders(registry: Registry) -> None:
     back = registry.compare("churn@1", "churn@3", holdout(), metrics=["accuracy"]).results[0]
     assert there.difference == pytest.approx(-(back.difference or 0))
     assert there.lower == pytest.approx(-(back.upper or 0))
+
+
+@pytest.mark.parametrize("confidence", [0, 0.5, 1, 2, nan])
+def test_a_comparison_has_bounds_that_mean_something(registry: Registry, confidence: float) -> None:
+    with pytest.raises(InvalidPolicy, match=r"give a number between 0\.5 and 1"):
+        registry.compare("churn@3", "churn@1", holdout(), metrics=["accuracy"], confidence=confidence)
 
 
 def test_a_comparison_is_not_made_on_training_data(registry: Registry) -> None:

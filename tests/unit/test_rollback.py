@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,13 +23,17 @@ from registry.exceptions import (
     PredictionFailed,
     ReasonMissing,
 )
+from registry.store import Store
 from tests.unit.conftest import fit
 from tests.unit.three_versions import POLICY, holdout, three_versions, training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     import pandas as pd
+
+    from registry.tables import LedgerEntry
 
 
 class Moody(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -274,6 +279,22 @@ def test_a_retry_also_finds_its_entry_after_the_champion_changed(registry: Regis
     assert registry.roll_back("churn", reason="broken", key="alert-17") == first
     registry.clear("churn", reason="gone")
     assert registry.roll_back("churn", reason="broken", key="alert-17") == first
+
+
+def test_an_attempt_that_its_retry_overtakes_finds_the_entry_of_the_retry(registry: Registry) -> None:
+    """The retry writes just before this one reads who is in force."""
+    rows = registry.backend.rows
+    written: list[LedgerEntry] = []
+
+    class Overtaken(Store):
+        def newest_entry(self, model: str, alias: str, at: datetime | None = None) -> LedgerEntry | None:
+            if not written:
+                written.append(registry.roll_back("churn", reason="broken", bad=3, key="alert-17"))
+            return super().newest_entry(model, alias, at)
+
+    overtaken = Registry.of(replace(registry.backend, rows=Overtaken(rows.engine, rows.origin)))
+    assert overtaken.roll_back("churn", reason="broken", bad=3, key="alert-17") == written[0]
+    assert falls(registry) == [(3, 2)]
 
 
 def test_without_a_key_asking_twice_is_two_rollbacks(registry: Registry) -> None:
