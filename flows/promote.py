@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefect import flow
+from prefect.logging import get_run_logger
 
 from registry.datasets import Dataset
 from registry.policy import PromotionDecision, PromotionPolicy
@@ -29,21 +30,26 @@ def promote(version: str, holdout: str, policy: PromotionPolicy, alias: str = CH
     Returns:
         The decision, which is in the ledger.
     """
-    return settle(version, holdout, policy, alias)
-
-
-def settle(version: str, holdout: str, policy: PromotionPolicy, alias: str = CHAMPION) -> PromotionDecision:
-    """The steps of the flow above, for any flow that has a version to promote."""
     with open_registry() as registry:
         challenger = registry.resolve(version)
         target = registry.target_of(challenger.reference)
-        in_force = registry.aliases(challenger.model).get(alias)
-    rows = Dataset.read(holdout, target)
-    evaluate_version(challenger.reference, rows, policy.metrics, policy.slice_columns)
-    if in_force not in {None, challenger.number}:
-        champion = f"{challenger.model}@{in_force}"
-        evaluate_version(champion, rows, policy.metrics, policy.slice_columns)
-        compare_versions(challenger.reference, champion, rows, policy.metrics)
-    decision = decide_promotion(challenger.reference, rows, policy, alias)
-    promote_version(decision)
+    return settle(challenger.reference, Dataset.read(holdout, target), policy, alias)
+
+
+def settle(
+    challenger: str, holdout: Dataset, policy: PromotionPolicy, alias: str = CHAMPION
+) -> PromotionDecision:
+    """The steps of the flow above, for any flow that has a version to promote."""
+    model = challenger.partition("@")[0]
+    with open_registry() as registry:
+        in_force = registry.aliases(model).get(alias)
+    champion = None if in_force is None else f"{model}@{in_force}"
+    if holdout.rows >= policy.min_rows:
+        evaluate_version(challenger, holdout, policy.metrics, policy.slice_columns)
+        if champion not in {None, challenger}:
+            evaluate_version(champion, holdout, policy.metrics, policy.slice_columns)
+            compare_versions(challenger, champion, holdout, policy.metrics)
+    decision = decide_promotion(challenger, holdout, policy, alias)
+    entry = promote_version(decision)
+    get_run_logger().info("%s %s: %s", challenger, entry.kind, entry.reason)
     return decision

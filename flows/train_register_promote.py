@@ -26,8 +26,9 @@ def train_register_promote(
 
     Args:
         model: Name of the model; the first run makes it.
-        trainer: The training function as `module:function`. It is called with the training data as a
-            `registry.Dataset` and with the parameters, and returns a fitted scikit-learn estimator.
+        trainer: The training function as `module:function`, importable where the flow runs. It is called with
+            the training data as a `registry.Dataset` and with the parameters, and returns a fitted
+            scikit-learn estimator.
         training_data: Parquet or CSV file, on disk or `s3://`.
         holdout: The same for the rows to judge by; no contender may have been trained on them.
         target: The column to predict.
@@ -37,7 +38,7 @@ def train_register_promote(
     Returns:
         The decision, which is in the ledger.
     """
-    trained_on = Dataset.read(training_data, target)
+    trained_on, rows = Dataset.read(training_data, target), Dataset.read(holdout, target)
     estimator = train_model(trainer, trained_on, params or {})
     version = register_version(model, estimator, trained_on, params)
-    return settle(version.reference, holdout, policy)
+    return settle(version.reference, rows, policy)

@@ -97,9 +97,18 @@ def show(ref: Ref, *, json: Json = False) -> None:
     """Show a version: where it comes from, how it was measured, what was decided about it."""
     registry = Registry()
     version = registry.resolve(ref)
-    entries = [entry for entry in registry.history(version.model) if _concerns(entry, version.number)]
     evaluations = registry.evaluations(version.reference)
-    console.show_version(version, registry.aliases(version.model), evaluations, entries, json=json)
+    known = {version.trained_on, *(evaluation.dataset for evaluation in evaluations)}
+    quarantined = registry.quarantined(version.model)
+    dossier = console.Dossier(
+        version=version,
+        aliases=registry.aliases(version.model),
+        quarantined=[alias for alias, fallen in quarantined.items() if version.number in fallen],
+        datasets={fingerprint: registry.dataset(fingerprint) for fingerprint in known},
+        evaluations=evaluations,
+        entries=[entry for entry in registry.history(version.model) if _concerns(entry, version.number)],
+    )
+    console.show_version(dossier, json=json)
 
 
 def _concerns(entry: LedgerEntry, number: int) -> bool:
@@ -161,7 +170,7 @@ def evaluate(
     rows = _read(registry, ref, data)
     with console.working(f"evaluating {ref}"):
         evaluation = registry.evaluate(ref, rows, metrics=metric, slices=slices)
-    console.show_evaluation(evaluation, json=json)
+    console.show_evaluation(evaluation, registry.dataset(evaluation.dataset), json=json)
 
 
 @app.command()
@@ -267,6 +276,19 @@ def trust(type_name: Annotated[str, typer.Argument(metavar="TYPE")], reason: Rea
     """Let artifacts contain a type, by its exact name. Read its code first: a file may call it."""
     added = Registry().trust(type_name, reason=reason)
     console.say(f"{added.name} is trusted: {added.reason}")
+
+
+@app.command()
+def distrust(type_name: Annotated[str, typer.Argument(metavar="TYPE")]) -> None:
+    """Take a type from the allow-list; versions that contain it no longer load."""
+    Registry().distrust(type_name)
+    console.say(f"{type_name} is not trusted")
+
+
+@app.command()
+def trusted(*, json: Json = False) -> None:
+    """List the types that artifacts may contain beyond what skops trusts by itself."""
+    console.show_trusted(Registry().trusted(), json=json)
 
 
 @app.command()

@@ -7,6 +7,7 @@ means nothing, and a character that would steer the terminal shows as a mark.
 from __future__ import annotations
 
 import json as json_format
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -29,7 +30,14 @@ if TYPE_CHECKING:
     from registry.artifacts import StoredArtifact
     from registry.evidence import Comparison, Measured
     from registry.policy import PromotionDecision
-    from registry.tables import Evaluation, LedgerEntry, ModelVersion, RegisteredModel
+    from registry.tables import (
+        DatasetRecord,
+        Evaluation,
+        LedgerEntry,
+        ModelVersion,
+        RegisteredModel,
+        TrustedType,
+    )
     from registry.verification import Finding
 
 out = Console(highlight=False, markup=False, emoji=False)
@@ -96,32 +104,42 @@ def show_versions(versions: Sequence[ModelVersion], aliases: Mapping[str, int], 
     out.print(table)
 
 
-def show_version(
-    version: ModelVersion,
-    aliases: Mapping[str, int],
-    evaluations: Sequence[Evaluation],
-    entries: Sequence[LedgerEntry],
-    *,
-    json: bool,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Dossier:
+    """All that a registry knows of one version.
+
+    Attributes:
+        aliases: What is in force of the model.
+        quarantined: The aliases under which the version fell.
+        datasets: The datasets that the version and its evaluations name, by fingerprint.
+        entries: What was decided about the version.
+    """
+
+    version: ModelVersion
+    aliases: Mapping[str, int]
+    quarantined: Sequence[str]
+    datasets: Mapping[str, DatasetRecord]
+    evaluations: Sequence[Evaluation]
+    entries: Sequence[LedgerEntry]
+
+
+def show_version(dossier: Dossier, *, json: bool) -> None:
     """All that is known of one version."""
     if json:
-        evaluated = [_evaluation(evaluation) for evaluation in evaluations]
-        ledger = [entry.model_dump(mode="json") for entry in entries]
-        _print_json(_version(version, aliases) | {"evaluations": evaluated, "ledger": ledger})
+        _print_json(_dossier(dossier))
         return
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, value in _facts(version, aliases).items():
+    for name, value in _facts(dossier).items():
         facts.add_row(name, visible(value))
     out.print(facts)
-    for evaluation in evaluations:
+    for evaluation in dossier.evaluations:
         out.print()
-        show_evaluation(evaluation, json=False)
-    if entries:
+        show_evaluation(evaluation, dossier.datasets[evaluation.dataset], json=False)
+    if dossier.entries:
         out.print()
-        show_history(entries, json=False)
+        show_history(dossier.entries, json=False)
 
 
 def show_reference(version: ModelVersion, aliases: Mapping[str, int], *, json: bool) -> None:
@@ -150,13 +168,13 @@ def show_history(entries: Sequence[LedgerEntry], *, json: bool) -> None:
         out.print(_indented(Text(visible(entry.reason))))
 
 
-def show_evaluation(evaluation: Evaluation, *, json: bool) -> None:
+def show_evaluation(evaluation: Evaluation, dataset: DatasetRecord, *, json: bool) -> None:
     """The metrics of one evaluation, over all rows and by slice."""
     if json:
         _print_json(_evaluation(evaluation))
         return
     names = list(evaluation.metrics)
-    table = _table(f"{evaluation.reference} on {evaluation.dataset[:12]}", "rows", *names)
+    table = _table(f"{evaluation.reference} on {visible(dataset.name)}", "rows", *names)
     for part in (WHOLE, *evaluation.slices):
         values = evaluation.on_slice(part)
         rows = next(metric.rows for metric in evaluation.measurements if metric.slice == part)
@@ -208,6 +226,17 @@ def show_findings(findings: Sequence[Finding], *, json: bool) -> None:
             Text.assemble((finding.subject, "red"), ": ", visible(finding.problem or "")), soft_wrap=True
         )
     say(f"{len(findings):,} checked, {len(problems):,} wrong")
+
+
+def show_trusted(types: Sequence[TrustedType], *, json: bool) -> None:
+    """The allow-list, with who added what and why."""
+    if json:
+        _print_json([trusted.model_dump(mode="json") for trusted in types])
+        return
+    table = _table("type", "by", "why")
+    for trusted in types:
+        table.add_row(visible(trusted.name), visible(trusted.trusted_by), visible(trusted.reason))
+    out.print(table)
 
 
 def show_garbage(garbage: Sequence[StoredArtifact], verb: str, *, json: bool) -> None:
@@ -262,15 +291,29 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
     return evaluation.model_dump(mode="json") | {"metrics": evaluation.metrics, "slices": slices}
 
 
-def _facts(version: ModelVersion, aliases: Mapping[str, int]) -> dict[str, str]:
+def _dossier(dossier: Dossier) -> dict[str, Any]:
+    trained_on = dossier.datasets[dossier.version.trained_on]
+    return _version(dossier.version, dossier.aliases) | {
+        "quarantined": list(dossier.quarantined),
+        "training_data": trained_on.model_dump(mode="json"),
+        "evaluations": [_evaluation(evaluation) for evaluation in dossier.evaluations],
+        "ledger": [entry.model_dump(mode="json") for entry in dossier.entries],
+    }
+
+
+def _facts(dossier: Dossier) -> dict[str, str]:
+    version, data = dossier.version, dossier.datasets[dossier.version.trained_on]
+    source = f" from {data.source}" if data.source else ""
     commit = version.git_commit or NOTHING
     size = count(version.artifact_bytes, "byte")
     return {
         "version": version.reference,
-        "in force as": ", ".join(_names(version, aliases)) or NOTHING,
+        "in force as": ", ".join(_names(version, dossier.aliases)) or NOTHING,
+        "quarantined": ", ".join(dossier.quarantined) or NOTHING,
         "estimator": version.estimator,
         "parameters": json_format.dumps(version.params),
-        "trained on": version.trained_on,
+        "trained on": f"{data.name}, {count(data.rows, 'row')}{source} ({data.fingerprint[:12]})",
+        "predicts": data.target,
         "columns": ", ".join(f"{column['name']}: {column['dtype']}" for column in version.input_schema),
         "artifact": f"{version.artifact} ({size}, {version.serialization})",
         "registered": f"{_moment(version.registered_at)} by {version.registered_by}",
@@ -282,6 +325,8 @@ def _facts(version: ModelVersion, aliases: Mapping[str, int]) -> dict[str, str]:
 
 def _entry(entry: LedgerEntry) -> tuple[str, ...]:
     in_force = NOTHING if entry.in_force is None else str(entry.in_force)
+    if entry.moved and entry.replaced is not None:
+        in_force = f"{entry.replaced} → {in_force}"
     when, actor = _moment(entry.recorded_at), visible(entry.actor)
     return entry.alias, str(entry.sequence), entry.kind, str(entry.version), in_force, when, actor
 

@@ -12,8 +12,8 @@
     ├── NotFound
     │   ├── ModelNotFound
     │   ├── VersionNotFound
-    │   ├── AliasNotSet
-    │   └── AliasNotSetThen         nothing was in force at that time
+    │   └── AliasNotSet
+    │       └── AliasNotSetThen     nothing was in force at that time
     ├── Conflict
     │   ├── AliasConflict           another run moved the alias since the decision
     │   ├── AlreadyInForce          a move that would move nothing
@@ -145,13 +145,13 @@ class AliasNotSet(NotFound):
 
 
 @dataclass(eq=False)
-class AliasNotSetThen(NotFound):
+class AliasNotSetThen(AliasNotSet):
     """Nothing was in force under this alias at that time."""
 
-    model: str
-    alias: str
     at: str
-    wording = "nothing was in force as {model}@{alias} at {at}: `registry history {model}` shows what was when"
+    wording = (
+        "nothing was in force as {model}@{alias} at {at}: `registry history {model}` shows what was when"
+    )
 
 
 class Conflict(RegistryError):

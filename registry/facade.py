@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from registry.evidence import Comparison
     from registry.policy import PromotionDecision, PromotionPolicy
     from registry.serving import LoadedModel
-    from registry.tables import Evaluation, LedgerEntry, ModelVersion, RegisteredModel, TrustedType
+    from registry.tables import (
+        DatasetRecord,
+        Evaluation,
+        LedgerEntry,
+        ModelVersion,
+        RegisteredModel,
+        TrustedType,
+    )
     from registry.verification import Finding
 
 
@@ -183,6 +190,19 @@ class Registry:
         """The column that a version predicts."""
         return self.backend.rows.dataset(self.resolve(reference).trained_on).target
 
+    def quarantined(self, model: str) -> dict[str, list[int]]:
+        """The versions of *model* that were rolled back and not assigned since, by alias."""
+        from registry.ledger import fold
+
+        rows = self.backend.rows
+        aliases = dict.fromkeys(entry.alias for entry in rows.history(model))
+        folded = {alias: sorted(fold(rows.moves(model, alias)).quarantined) for alias in aliases}
+        return {alias: versions for alias, versions in folded.items() if versions}
+
+    def dataset(self, fingerprint: str) -> DatasetRecord:
+        """What is known of a dataset that a version or an evaluation names."""
+        return self.backend.rows.dataset(fingerprint)
+
     def history(self, model: str, *, alias: str | None = None) -> list[LedgerEntry]:
         """Every entry about *model*, or about one alias of it, oldest first."""
         return self.backend.rows.history(model, None if alias is None else check_alias(alias))
@@ -190,8 +210,22 @@ class Registry:
     # Keeping
 
     def trust(self, type_name: str, *, reason: str) -> TrustedType:
-        """Let artifacts hold the type of this exact name; see ``Store.trust``."""
-        return self.backend.rows.trust(type_name, reason)
+        """Let artifacts hold the type of this exact name; see ``Store.trust``.
+
+        Raises:
+            InvalidName: There is no such type here.
+        """
+        from registry.serialization import check_type_name
+
+        return self.backend.rows.trust(check_type_name(type_name), reason)
+
+    def trusted(self) -> list[TrustedType]:
+        """The types that artifacts may hold beyond those that skops trusts by itself, by name."""
+        return self.backend.rows.trusted_types()
+
+    def distrust(self, type_name: str) -> None:
+        """Take a type from the allow-list; versions that hold it no longer load."""
+        self.backend.rows.distrust(type_name)
 
     def verify(self) -> Iterator[Finding]:
         """Check the ledger's chains and every artifact's digest; see ``verification.verify``."""

@@ -51,7 +51,10 @@ class CheckResult(BaseModel):
     measured: Measured | None = None
 
 
-@dataclass(frozen=True)
+_STRICT = ConfigDict(extra="forbid")  # a misspelled key would drop a demand in silence
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Better:
     """The challenger is better: the lower bound of the paired difference is above 0."""
 
@@ -63,7 +66,7 @@ class Better:
         return [_judge_difference(f"{self.metric} better", contest, self.metric, 0.0, alpha)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class NotWorse:
     """The challenger is not worse by more than *margin*; or, with *slices*, provably worse on no slice.
 
@@ -97,7 +100,7 @@ class NotWorse:
         return results or [nothing]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Floor:
     """The challenger's own metric is above *value*: the lower bound of it, not the estimate."""
 
@@ -309,7 +312,7 @@ def _bounds(measured: Measured) -> str:
 
 
 def _worse(margin: float) -> str:
-    return f"worse by {short(margin)}" if margin else "worse"
+    return f"worse by more than {short(margin)}" if margin else "worse"
 
 
 def _remedy(rows_needed: int | None) -> str:

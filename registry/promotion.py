@@ -70,7 +70,8 @@ def decide(
     holdout spends less of the error probability. A question that the ledger has answered already, the same
     challenger, reign, rows and policy, gets the same answer.
 
-    A challenger that is in force already, as after an identical retrain, is left to be noted as held.
+    So does a question that is asked again after the challenger was promoted, as by a flow that is rerun.
+    A challenger that is in force for another reason is left to be noted as held.
 
     Raises:
         TrainingDataAsEvidence: A contender was trained on the holdout.
@@ -79,9 +80,8 @@ def decide(
         InvalidMetric: A metric is unknown, or undefined on these rows.
     """
     question = _ask(backend, challenger, holdout, policy, check_alias(alias))
-    answered = backend.rows.entry(challenger.model, alias, question.key)
-    if answered is not None:
-        return PromotionDecision.model_validate(answered.evidence)
+    if answered := _answered(backend.rows, question):
+        return answered
     look = backend.rows.looks(challenger.model, holdout.fingerprint) + 1
     alpha = comparison.alpha_at_look(1 - policy.confidence, look)
     judgement = _judge(backend, question, alpha)
@@ -152,7 +152,7 @@ def clear(store: Store, model: str, alias: str, reason: str) -> LedgerEntry:
         AliasNotSet: Nothing is in force.
         AliasConflict: Another version came into force meanwhile.
     """
-    reign = Reign.of(store.newest_entry(model, check_alias(alias)))
+    reign = store.reign(model, check_alias(alias))
     if reign.version is None:
         store.versions(model)  # raises if it is the model that is missing
         raise AliasNotSet(model, alias)
@@ -189,7 +189,7 @@ class _Question:
 def _ask(
     backend: Backend, challenger: ModelVersion, holdout: Dataset, policy: PromotionPolicy, alias: str
 ) -> _Question:
-    reign = Reign.of(backend.rows.newest_entry(challenger.model, alias))
+    reign = backend.rows.reign(challenger.model, alias)
     champion = None if reign.version is None else backend.rows.version(challenger.model, reign.version)
     _refuse_training_data((challenger, champion), holdout)
     return _Question(
@@ -200,6 +200,21 @@ def _ask(
         holdout=holdout,
         policy=policy,
     )
+
+
+def _answered(rows: Store, question: _Question) -> PromotionDecision | None:
+    """What the ledger says to the question, also if it is asked again after the promotion it led to."""
+    model, alias = question.challenger.model, question.alias
+    if entry := rows.entry(model, alias, question.key):
+        return PromotionDecision.model_validate(entry.evidence)
+    if question.against.version != question.challenger.number:
+        return None
+    entry = rows.beginning(model, alias, question.against)
+    if entry.kind != "promoted":
+        return None
+    decision = PromotionDecision.model_validate(entry.evidence)
+    same = (decision.dataset, decision.policy) == (question.holdout.fingerprint, question.policy)
+    return decision if same else None
 
 
 def _judge(backend: Backend, question: _Question, alpha: float) -> Judgement:

@@ -58,7 +58,7 @@ def roll_back(
         ArtifactStoreUnavailable: Whether a predecessor works can't be told now; nothing changed.
     """
     rows, model, name = backend.rows, alias.model, check_alias(str(alias.selector))
-    reign = Reign.of(rows.newest_entry(model, name))  # first, so that a move since then is seen by its key
+    reign = rows.reign(model, name)  # first, so that a move since then is seen by its key
     if key is not None and (written := rows.entry(model, name, key)) is not None:
         return _same_request(written, bad)
     fallen = _fallen(rows, alias, reign, bad)

@@ -9,6 +9,7 @@ import copy
 import json
 from contextlib import contextmanager
 from hashlib import sha256
+from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZipFile
@@ -17,7 +18,14 @@ import numpy as np
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
-from registry.exceptions import NotSerializable, PredictionFailed, RegistryError, Unreadable, UntrustedType
+from registry.exceptions import (
+    InvalidName,
+    NotSerializable,
+    PredictionFailed,
+    RegistryError,
+    Unreadable,
+    UntrustedType,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -32,6 +40,21 @@ _ADDRESSES = frozenset({"__id__", "_stop_words_id"})  # noted by skops, and by s
 def type_name(estimator: Any) -> str:
     """Where the estimator's class is defined: its module and qualified name."""
     return f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+
+
+def check_type_name(name: str) -> str:
+    """Return *name* if it is a class or function that can be imported here, else raise InvalidName."""
+    module, _, attribute = name.rpartition(".")
+    rule = "write module.Name of a class or function that can be imported here"
+    if not module:
+        raise InvalidName("type", name, rule)
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError):
+        raise InvalidName("type", name, rule) from None
+    if not callable(found):
+        raise InvalidName("type", name, rule)
+    return name
 
 
 def dump(estimator: Any, path: Path) -> None:

@@ -14,7 +14,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel, col, delete, func, select, update
 
 from registry.database import connect, reading, shown, writing
-from registry.exceptions import AliasNotSet, AliasNotSetThen, KeyConflict, ModelNotFound, VersionNotFound
+from registry.exceptions import (
+    AliasNotSet,
+    AliasNotSetThen,
+    KeyConflict,
+    ModelNotFound,
+    ReasonMissing,
+    VersionNotFound,
+)
 from registry.ledger import Proposal, Reign, Stamp, following
 from registry.references import LATEST, Reference
 from registry.tables import (
@@ -145,6 +152,11 @@ class Store:
         with reading(self.engine) as session:
             found = session.exec(newest.order_by(col(LedgerEntry.sequence).desc()).limit(1)).first()
         return Reign() if found is None else Reign(version=found[0], since=found[1])
+
+    def beginning(self, model: str, alias: str, reign: Reign) -> LedgerEntry:
+        """The entry that began a *reign* of the alias."""
+        with reading(self.engine) as session:
+            return session.get_one(LedgerEntry, (model, alias, reign.since))
 
     def history(self, model: str, alias: str | None = None) -> list[LedgerEntry]:
         """Every entry of the model, or of one alias of it, in the order of writing.
@@ -336,7 +348,13 @@ class Store:
             return entry
 
     def trust(self, name: str, reason: str) -> TrustedType:
-        """Add the exact *name* of a type to the allow-list."""
+        """Add the exact *name* of a type to the allow-list.
+
+        Raises:
+            ReasonMissing: It is not said why.
+        """
+        if not reason.strip():
+            raise ReasonMissing("trusted")
         row = TrustedType(name=name, reason=reason, trusted_by=self.origin.actor, trusted_at=self.clock())
         with writing(self.engine) as session:
             _add_if_new(session, row)

@@ -23,7 +23,7 @@ from prefect.runtime import task_run as running
 from registry import reports
 from registry.datasets import Dataset
 from registry.evidence import Comparison
-from registry.exceptions import ArtifactStoreUnavailable, DatabaseUnavailable
+from registry.exceptions import ArtifactStoreUnavailable, DatabaseUnavailable, InvalidName
 from registry.facade import Registry
 from registry.policy import PromotionDecision, PromotionPolicy
 from registry.references import CHAMPION
@@ -101,6 +101,9 @@ _PATIENT: Any = {
 @task(task_run_name="train with {trainer}", cache_policy=NO_CACHE)
 def train_model(trainer: str, trained_on: Dataset, params: dict[str, Any]) -> Any:
     """Call the user's ``module:function`` with the dataset and the parameters, for a fitted estimator."""
+    module, _, function = trainer.partition(":")
+    if not (module and function):
+        raise InvalidName("trainer", trainer, "write module:function, such as training:fit")
     return resolve_name(trainer)(trained_on, **params)
 
 

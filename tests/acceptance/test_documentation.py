@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from registry import PromotionPolicy
 from registry.cli import app
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +41,12 @@ def _run_the_flow(names: dict[str, Any]) -> None:
     """It trains the same again, so it finds version 1, which is the champion."""
     assert names["iris_flow"]() == "iris@1"
     last = names["registry"].history("iris")[-1]
-    assert (last.kind, last.reason) == ("held", "iris@1 is the champion already")
+    assert (last.kind, last.reason) == ("held", "iris@1 is the champion already")  # since the rollback
+
+
+def test_the_policy_file_in_the_readme_is_one() -> None:
+    (policy,) = _blocks("toml")
+    assert len(PromotionPolicy.model_validate(tomllib.loads(policy)).checks) == 3
 
 
 def test_ci_runs_the_readmes_test_command() -> None:

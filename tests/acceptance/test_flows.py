@@ -21,8 +21,20 @@ from flows.promote import promote
 from flows.rollback import rollback
 from flows.train_register_promote import train_register_promote
 from registry import Better, Dataset, Floor, NotWorse, PromotionPolicy, Registry
-from registry.exceptions import DatabaseUnavailable, InvalidMetric, NothingToRollBackTo
-from registry.tasks import register_version, roll_back_champion
+from registry.exceptions import (
+    DatabaseUnavailable,
+    InvalidDataset,
+    InvalidMetric,
+    InvalidName,
+    NothingToRollBackTo,
+)
+from registry.tasks import (
+    decide_promotion,
+    promote_version,
+    register_version,
+    roll_back_champion,
+    train_model,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,14 +90,53 @@ def test_a_better_version_goes_live_and_an_equal_one_does_not(
     assert registry.resolve("tumour@champion").number == 2
 
 
-def test_an_identical_retrain_is_recognised_and_held(
+def test_an_identical_retrain_finds_its_version_and_the_decision_about_it(
     retrain: Callable[..., Any], registry: Registry
 ) -> None:
-    retrain(0.1)
-    for _ in range(2):
-        assert retrain(0.1).reasons == ["tumour@1 is the champion already"]
+    first = retrain(0.1)
+    assert retrain(0.1) == first
     assert len(registry.versions("tumour")) == 1
-    assert [entry.kind for entry in registry.history("tumour")] == ["promoted", "held"]
+    assert [entry.kind for entry in registry.history("tumour")] == ["promoted"]
+
+
+def test_a_flow_that_is_rerun_after_the_promotion_finds_it(
+    registry: Registry, files: tuple[str, str]
+) -> None:
+    data, holdout = Dataset.read(files[0], "target"), Dataset.read(files[1], "target")
+    registry.register("tumour", _fit(data, 0.1), trained_on=data)
+
+    @flow(retries=1)
+    def crashes_after_the_promotion() -> bool:
+        decision = decide_promotion("tumour@1", holdout, POLICY)
+        promote_version(decision)
+        if next(crashes):
+            raise RuntimeError("the machine was taken away")
+        return decision.approved
+
+    crashes = iter((True, False))
+    assert crashes_after_the_promotion()
+    assert [entry.kind for entry in registry.history("tumour")] == ["promoted"]
+
+
+def test_a_missing_holdout_is_noticed_before_anything_is_trained(
+    registry: Registry, files: tuple[str, str]
+) -> None:
+    with pytest.raises(InvalidDataset, match="nowhere"):
+        train_register_promote(
+            model="tumour",
+            trainer="tests.acceptance.test_flows:train",
+            training_data=files[0],
+            holdout="nowhere.parquet",
+            target="target",
+            policy=POLICY,
+        )
+    assert registry.models() == []
+
+
+@pytest.mark.parametrize("trainer", ["tests.acceptance.test_flows", ":train", "train"])
+def test_a_trainer_without_a_function_is_refused(trainer: str) -> None:
+    with pytest.raises(InvalidName, match="module:function"):
+        train_model.fn(trainer, _frame(), {})
 
 
 def test_a_version_and_its_entry_name_the_flow_run(retrain: Callable[..., Any], registry: Registry) -> None:

@@ -1,4 +1,3 @@
-# ruff: noqa: D103 - the name of a test is its sentence
 """Every classifier and regressor of the installed scikit-learn, and the usual pipelines around them.
 
 An estimator that a later scikit-learn brings is tested as well, or fails here until it is provided for.

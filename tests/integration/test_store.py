@@ -261,7 +261,7 @@ def test_of_promoters_that_decided_against_the_same_reign_exactly_one_wins(
     store = make_store()
     numbers = [a_version(store).number for _ in range(16)]
     for round_ in range(20):
-        reign = Reign.of(store.newest_entry("churn", "champion"))
+        reign = store.reign("churn", "champion")
         challengers = numbers[:8] if round_ % 2 else numbers[8:]
         results = at_once(
             [partial(an_entry, store, number, kind="promoted", against=reign) for number in challengers]
@@ -280,7 +280,7 @@ def test_candidates_held_meanwhile_do_not_disturb_a_promotion(
     store = make_store()
     numbers = [a_version(store).number for _ in range(8)]
     an_entry(store, 1)
-    reign = Reign.of(store.newest_entry("churn", "champion"))
+    reign = store.reign("churn", "champion")
     held = [partial(an_entry, store, number, kind="held") for number in numbers[2:]]
     results = at_once([*held, partial(an_entry, store, 2, kind="promoted", against=reign)])
     assert {type(result) for result in results} == {LedgerEntry}

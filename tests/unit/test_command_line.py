@@ -165,8 +165,8 @@ def test_a_version_is_shown_with_its_origin_its_numbers_and_its_history(
     assert facts["version"] == "churn@2"
     assert facts["in force as"] == "–"
     assert facts["estimator"].endswith("DecisionTreeClassifier")
-    assert facts["trained on"] == training().fingerprint
-    assert f"churn@2 on {holdout().fingerprint[:12]}  rows   accuracy" in answer.lines
+    assert facts["trained on"] == f"january, 400 rows ({training().fingerprint[:12]})"
+    assert ["churn@2", "on", "february", "rows", "accuracy"] in answer.words
     assert "because of 2" in answer.out
     assert "because of 3" in answer.out  # that is how it came down
     assert "because of 1" not in answer.out
@@ -186,7 +186,7 @@ def test_the_history_gives_each_reason_a_line_of_its_own(run: Terminal, registry
     assert answer.words[1][:5] == ["champion", "1", "assigned", "1", "1"]
     assert answer.words[1][-1] == "ada"
     assert answer.lines[2] == "    because of 1"
-    assert answer.words[3][:5] == ["champion", "2", "assigned", "2", "2"]
+    assert answer.words[3][:7] == ["champion", "2", "assigned", "2", "1", "→", "2"]
 
 
 def test_the_history_of_one_alias_leaves_the_others_out(run: Terminal, registry: Registry) -> None:
@@ -258,7 +258,7 @@ def test_before_the_first_entry_nothing_was_in_force(run: Terminal, registry: Re
     put_in_force(registry, 1)
     answer = run("resolve", "churn@champion", "--at", "2020-01-01")
     assert answer.status == 1
-    assert answer.error.startswith("nothing is in force as churn@champion")
+    assert answer.error.startswith("nothing was in force as churn@champion at ")
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_a_version_is_assigned_and_cleared(run: Terminal, registry: Registry) ->
     assert answer.lines[2] == "    hotfix"
     answer = run("clear", "churn", "champion", "--reason", "gone")
     assert answer.status == 0
-    assert answer.words[1][:5] == ["champion", "2", "cleared", "2", "–"]
+    assert answer.words[1][:7] == ["champion", "2", "cleared", "2", "2", "→", "–"]
     assert registry.aliases("churn") == {}
 
 
@@ -419,17 +419,36 @@ def test_the_champion_is_rolled_back(run: Terminal, registry: Registry) -> None:
     put_in_force(registry, 1, 2)
     answer = run("rollback", "churn", "--reason", "it broke", "--version", "2")
     assert answer.status == 0
-    assert answer.words[1][:5] == ["champion", "3", "rolled-back", "1", "1"]
+    assert answer.words[1][:7] == ["champion", "3", "rolled-back", "1", "2", "→", "1"]
     again = run("rollback", "churn", "--reason", "it broke", "--version", "2")
     assert again.status == 1
     assert "now version 1 since entry 3 is in force" in again.error
     assert "nothing to roll back to" in run("rollback", "churn", "--reason", "and this").error
 
 
-def test_a_type_is_trusted(run: Terminal, registry: Registry) -> None:
-    answer = run("trust", "my.Type", "--reason", "I read its code")
-    assert (answer.status, answer.out) == (0, "my.Type is trusted: I read its code\n")
-    assert "my.Type" in {trusted.name for trusted in registry.backend.rows.trusted_types()}
+def test_a_type_is_trusted_until_it_is_not(run: Terminal, registry: Registry) -> None:
+    name = "sklearn.metrics._regression.r2_score"
+    answer = run("trust", name, "--reason", "I read its code")
+    assert (answer.status, answer.out) == (0, f"{name} is trusted: I read its code\n")
+    assert name in {trusted["name"] for trusted in run("trusted", "--json").json}
+    assert "I read its code" in run("trusted").out
+    assert run("distrust", name).status == 0
+    assert name not in {trusted.name for trusted in registry.trusted()}
+
+
+@pytest.mark.parametrize("name", ["foo", "no.such.Type", "os.path", ".x", "math.pi"])
+def test_only_a_type_that_exists_can_be_trusted(run: Terminal, registry: Registry, name: str) -> None:
+    answer = run("trust", name, "--reason", "I read its code")
+    assert answer.status == 2
+    assert "write module.Name" in answer.error
+    assert name not in {trusted.name for trusted in registry.trusted()}
+
+
+def test_a_version_that_fell_is_shown_as_quarantined(run: Terminal, registry: Registry) -> None:
+    put_in_force(registry, 1, 2)
+    run("rollback", "churn", "--reason", "broken")
+    assert run("show", "churn@2", "--json").json["quarantined"] == ["champion"]
+    assert run("show", "churn@1", "--json").json["quarantined"] == []
 
 
 @pytest.mark.parametrize(

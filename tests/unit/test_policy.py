@@ -400,7 +400,7 @@ def test_an_approval_gives_every_proof_and_sums_the_slices_up() -> None:
     assert [reason.partition(" (")[0] for reason in judgement.reasons] == [
         "accuracy differs by +0.1000",
         "accuracy is 1.000",
-        "accuracy is provably worse by 0.02 on none of 2 slices of origin",
+        "accuracy is provably worse by more than 0.02 on none of 2 slices of origin",
         "accuracy is provably worse on none of 1 slice of carrier",
     ]
 
@@ -410,7 +410,7 @@ def test_a_check_is_named_in_few_words() -> None:
     assert [result.check for result in judged(contest(both_wrong=100), *checks).checks] == [
         "f1 better",
         "f1 not worse",
-        "f1 not worse by 0.005",
+        "f1 not worse by more than 0.005",
         "f1 above 0.8",
     ]
 
@@ -451,3 +451,16 @@ def test_a_decision_survives_json() -> None:
     assert restored.against == Reign(version=1, since=4)
     assert [type(check) for check in restored.policy.checks] == [Better, NotWorse, NotWorse, Floor]
     assert restored.model_dump_json() == decision.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "misspelled",
+    [
+        {"check": "not worse", "metric": "roc_auc", "margin": 0.02, "slice": "country"},
+        {"check": "floor", "metric": "roc_auc", "value": 0.8, "margn": 3},
+        {"check": "better", "metric": "roc_auc", "margin": 0.1},
+    ],
+)
+def test_a_misspelled_demand_is_refused_and_not_dropped(misspelled: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        PromotionPolicy.model_validate({"checks": [misspelled]})

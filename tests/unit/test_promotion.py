@@ -223,10 +223,23 @@ def test_data_that_the_champion_was_trained_on_is_no_evidence(registry: Registry
         judge(registry, 3)
 
 
-def test_a_version_in_force_is_held_by_its_own_alias(registry: Registry) -> None:
-    put_to_the_test(registry, 1)
+def test_a_version_that_is_in_force_otherwise_is_held(registry: Registry) -> None:
+    registry.assign("churn@1", reason="by hand")
     entry = put_to_the_test(registry, 1)
     assert (entry.kind, entry.in_force, entry.reason) == ("held", 1, "churn@1 is the champion already")
+
+
+def test_the_question_that_led_to_a_promotion_finds_it_when_it_is_asked_again(registry: Registry) -> None:
+    first = put_to_the_test(registry, 1)
+    assert put_to_the_test(registry, 1) == first
+    assert kinds(registry) == ["promoted"]
+
+
+def test_another_question_about_the_version_in_force_is_another_one(registry: Registry) -> None:
+    put_to_the_test(registry, 1)
+    stricter = PromotionPolicy(checks=(Floor("accuracy", 0.99),))
+    again = registry.decide("churn@1", holdout(), stricter)
+    assert (again.verdict, again.reasons) == ("inconclusive", ["churn@1 is the champion already"])
 
 
 # Compare and set

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from registry.ledger import Reign
     from registry.tables import LedgerEntry
 
 
@@ -287,10 +288,10 @@ def test_an_attempt_that_its_retry_overtakes_finds_the_entry_of_the_retry(regist
     written: list[LedgerEntry] = []
 
     class Overtaken(Store):
-        def newest_entry(self, model: str, alias: str, at: datetime | None = None) -> LedgerEntry | None:
+        def reign(self, model: str, alias: str, at: datetime | None = None) -> Reign:
             if not written:
                 written.append(registry.roll_back("churn", reason="broken", bad=3, key="alert-17"))
-            return super().newest_entry(model, alias, at)
+            return super().reign(model, alias, at)
 
     overtaken = Registry.of(replace(registry.backend, rows=Overtaken(rows.engine, rows.origin)))
     assert overtaken.roll_back("churn", reason="broken", bad=3, key="alert-17") == written[0]

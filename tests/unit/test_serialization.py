@@ -1,4 +1,3 @@
-# ruff: noqa: D101, D102, D103 - the name of a test is its sentence
 from __future__ import annotations
 
 import copy
