@@ -178,16 +178,31 @@ def compare(
     challenger: Ref,
     champion: Ref,
     data: Data,
-    metric: Annotated[list[str], typer.Option(help="scikit-learn scorer name; may be repeated.")],
+    metric: Annotated[
+        list[str], typer.Option(help="scikit-learn scorer name; those measured of both before if not given.")
+    ] = [],  # noqa: B006, read only
     *,
     json: Json = False,
 ) -> None:
     """Compare two versions on the same rows; nothing is decided."""
     registry = Registry()
+    metric = metric or _measured_of(registry, challenger, champion)
     rows = _read(registry, challenger, data)
     with console.working(f"comparing {challenger} with {champion}"):
         comparison = registry.compare(challenger, champion, rows, metrics=metric)
     console.show_comparison(comparison, json=json)
+
+
+def _measured_of(registry: Registry, *references: str) -> list[str]:
+    """The metrics that each of the versions was measured by, on whatever rows."""
+    measured = [
+        {metric for evaluation in registry.evaluations(reference) for metric in evaluation.metrics}
+        for reference in references
+    ]
+    common = sorted(set.intersection(*measured))
+    if not common:
+        raise typer.BadParameter("no metric was measured of both; name one, such as --metric accuracy")
+    return common
 
 
 @app.command()

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from registry import comparison
 from registry.evidence import Measured
 from registry.exceptions import InvalidMetric
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
     from registry.comparison import Difference, Standing
     from registry.predictions import Predictions
+
+
+SMALLEST_SLICE = 30
+SMALLEST_CLASS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +66,22 @@ class Contest:
         return comparison.standing(metric, self.challenger)
 
     def by_slice(self, metric: str, column: str) -> dict[str, Contest]:
-        """The contest on each slice of *column* on which the *metric* can be compared."""
+        """The contest on each slice of *column* that is large enough to compare the *metric* on."""
         if (metric, column) not in self._parts:
             parts = ((name, self._on(mask)) for name, mask in self.slices[column].items())
-            self._parts[metric, column] = {name: part for name, part in parts if part.is_comparable(metric)}
+            large = ((name, part) for name, part in parts if part.is_large)
+            self._parts[metric, column] = {name: part for name, part in large if part.is_comparable(metric)}
         return self._parts[metric, column]
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the bounds' approximations hold: 30 rows, and for classifiers 10 of each of two classes."""
+        if self.rows < SMALLEST_SLICE:
+            return False
+        if self.challenger.classes is None:
+            return True
+        counts = np.unique(self.challenger.labels, return_counts=True)[1]
+        return int(np.count_nonzero(counts >= SMALLEST_CLASS)) > 1
 
     def harmed(self, metric: str, column: str, margin: float, alpha: float) -> set[str]:
         """The slices of *column* that are provably worse by more than *margin*, by Holm's procedure."""

@@ -128,7 +128,7 @@ def _parsed(url: str) -> URL:
 
 
 def _refuse_memory(url: URL) -> None:
-    if url.database in {None, "", ":memory:"} or "mode=memory" in str(url):
+    if not url.database or ":memory:" in url.database or "mode=memory" in str(url):
         reason = "what is in memory is gone with its connection; name a file, such as sqlite:///registry.db"
         raise DatabaseUnavailable(str(url), reason)
 

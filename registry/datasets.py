@@ -16,6 +16,7 @@ from pandas.api import types
 from pandas.util import hash_pandas_object
 
 from registry.exceptions import InvalidDataset
+from registry.references import check_text
 from registry.schema import describe, kind
 from registry.tables import DatasetRecord, canonical_json
 
@@ -180,6 +181,8 @@ def _canonical(column: pd.Series[Any]) -> pd.Series[Any] | pd.DataFrame:
 
 def _check(dataset: Dataset) -> None:
     frame, target, name = dataset.frame, dataset.target, dataset.name
+    check_text("dataset name", name)
+    check_text("target", str(target))
     if not all(isinstance(column, str | Integral) for column in frame):
         raise InvalidDataset(
             name, "its columns must be named by texts or whole numbers: flatten or rename them"

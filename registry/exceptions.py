@@ -16,6 +16,7 @@
     │       └── AliasNotSetThen     nothing was in force at that time
     ├── Conflict
     │   ├── AliasConflict           another run moved the alias since the decision
+    │   ├── DecisionConflict        another run gave the same question another answer
     │   ├── AlreadyInForce          a move that would move nothing
     │   └── KeyConflict             one idempotency key, two different requests
     ├── NothingToRollBackTo
@@ -169,6 +170,19 @@ class AliasConflict(Conflict):
     wording = (
         "{model}@{alias} moved since the decision, which was made against {seen}; now {found} is in force: "
         "decide again against it"
+    )
+
+
+@dataclass(eq=False)
+class DecisionConflict(Conflict):
+    """Another run answered the same question differently, after more looks at the rows."""
+
+    reference: str
+    verdict: str
+    kind: str
+    wording = (
+        "the verdict on {reference} is {verdict!r}, but another run asked the same and wrote it {kind!r} "
+        "first; decide again to read that"
     )
 
 

@@ -14,6 +14,7 @@ from registry.settings import RegistrySettings, open_backend
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
+    from pathlib import Path
 
     from registry.artifacts import StoredArtifact
     from registry.backend import Backend
@@ -45,14 +46,19 @@ class Registry:
 
     Raises:
         DatabaseError: The database can't be used as a registry's.
+        ArtifactStoreUnavailable: boto3 can't be configured for the bucket.
     """
 
     def __init__(
-        self, database: str | None = None, *, artifacts: str | None = None, actor: str | None = None
+        self,
+        database: str | None = None,
+        *,
+        artifacts: str | Path | None = None,
+        actor: str | None = None,
     ) -> None:
-        given = {"database": database, "artifacts": artifacts, "actor": actor}
+        given = {"database": database, "artifacts": artifacts and str(artifacts), "actor": actor}
         overridden = {name: value for name, value in given.items() if value is not None}
-        self.backend = open_backend(RegistrySettings().model_copy(update=overridden))
+        self.backend = open_backend(RegistrySettings.model_validate(overridden))
 
     @classmethod
     def of(cls, backend: Backend) -> Self:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from registry.exceptions import AliasConflict, AlreadyInForce, ReasonMissing
-from registry.references import CHAMPION
+from registry.references import CHAMPION, check_text
 from registry.tables import MOVES, LedgerEntry
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def following(newest: LedgerEntry | None, proposal: Proposal, stamp: Stamp) -> L
         AliasConflict: The reign is no longer the one that the proposal was made against.
         AlreadyInForce: The proposal would put in force what is in force.
         ReasonMissing: The proposal does not say why.
+        InvalidName: The reason is no text that every database can keep.
     """
     reign = Reign.of(newest)
     _check(proposal, reign)
@@ -111,6 +112,7 @@ def _check(proposal: Proposal, reign: Reign) -> None:
     model, alias = proposal.model, proposal.alias
     if not proposal.reason.strip():
         raise ReasonMissing(proposal.kind)
+    check_text("reason", proposal.reason)
     if proposal.against is not None and proposal.against != reign:
         raise AliasConflict(model, alias, _described(proposal.against), _described(reign))
     if proposal.kind in MOVES and proposal.version == reign.version:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 from math import ceil, isfinite
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from registry.evidence import Measured
@@ -95,9 +96,11 @@ class NotWorse:
             _judge_slice(words, part.measure(self.metric, alpha, name), threshold, name in harmed)
             for name, part in contest.by_slice(self.metric, self.slices).items()
         ]
-        reason = f"{self.metric} can be compared on no slice of {self.slices}"
-        nothing = CheckResult(check=words, outcome="inconclusive", reason=reason, threshold=threshold)
-        return results or [nothing]
+        small = len(contest.slices[self.slices]) - len(results)
+        reason = f"{count(small, 'slice')} of {self.slices} too small to compare {self.metric} on"
+        outcome: Outcome = "skipped" if results else "inconclusive"
+        left_out = CheckResult(check=words, outcome=outcome, reason=reason, threshold=threshold)
+        return [*results, left_out] if small else results
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -143,7 +146,9 @@ class PromotionPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    checks: tuple[Check, ...] = Field(description="All must hold; the first is the one that matters most.")
+    checks: Annotated[Sequence[Check], AfterValidator(tuple)] = Field(
+        description="All must hold; the first is the one that matters most."
+    )
     confidence: float = Field(default=0.95, description="Of each one-sided bound, between 0.5 and 1.")
     min_rows: int = Field(default=100, description="A holdout with fewer rows decides nothing.")
 

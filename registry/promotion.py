@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from registry import comparison, evaluation
 from registry.contest import Contest
 from registry.evidence import Comparison
-from registry.exceptions import AliasNotSet, TrainingDataAsEvidence
+from registry.exceptions import AliasNotSet, DecisionConflict, TrainingDataAsEvidence
 from registry.ledger import Proposal, Reign, fold
 from registry.policy import Judgement, PromotionDecision, PromotionPolicy, check_confidence
 from registry.references import CHAMPION, check_alias
@@ -67,7 +67,8 @@ def decide(
     """Judge *challenger* by *policy* against the version in force; nothing is written but evaluations.
 
     Both are measured on *holdout*, the champion too if it was not yet. Each further decision on the same
-    holdout spends less of the error probability. A question that the ledger has answered already, the same
+    holdout spends less of the error probability, which counts those that were written: so hand every decision
+    to ``promote``, whatever its verdict. A question that the ledger has answered already, the same
     challenger, reign, rows and policy, gets the same answer.
 
     So does a question that is asked again after the challenger was promoted, as by a flow that is rerun.
@@ -110,9 +111,10 @@ def promote(store: Store, decision: PromotionDecision) -> LedgerEntry:
 
     Raises:
         AliasConflict: Another run moved the alias since; decide again.
+        DecisionConflict: Another run that asked the same got another answer, which is written.
     """
     challenger = decision.reference
-    return store.append_entry(
+    entry = store.append_entry(
         Proposal(
             kind=_KINDS[decision.verdict],
             model=challenger.model,
@@ -125,6 +127,9 @@ def promote(store: Store, decision: PromotionDecision) -> LedgerEntry:
             key=decision.key,
         )
     )
+    if entry.kind != _KINDS[decision.verdict]:
+        raise DecisionConflict(decision.challenger, decision.verdict, entry.kind)
+    return entry
 
 
 def assign(store: Store, version: ModelVersion, alias: str, reason: str) -> LedgerEntry:

@@ -69,6 +69,13 @@ def check_alias(alias: str) -> str:
     return alias
 
 
+def check_text(kind: str, text: str) -> str:
+    """Return *text* if both databases can keep it, else raise InvalidName."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidName(kind, text[:40], "leave out NUL characters and lone surrogates")
+    return text
+
+
 def _is_model_name(name: str) -> bool:
     return len(name) <= LONGEST_NAME and _MODEL.fullmatch(name) is not None
 

@@ -47,7 +47,10 @@ class Candidate:
 
 
 def register(backend: Backend, candidate: Candidate) -> ModelVersion:
-    """The version of the *candidate*: the one that its key or an identical training has, or a new one.
+    """The version of the *candidate*: the one that an identical training has, or its key, or a new one.
+
+    The training goes before the key, so that reruns of a flow that registers several estimators at once
+    find each its own. The key is for trainings that come out different each time.
 
     The bytes are stored before the row is, and the row only after the estimator came back from its bytes
     with equal predictions, so a crash leaves bytes to collect and never a version that does not load.
@@ -63,14 +66,16 @@ def register(backend: Backend, candidate: Candidate) -> ModelVersion:
     """
     candidate = _checked(candidate)
     request = _digest(candidate.trained_on.fingerprint, canonical_json(candidate.params))
-    answered = None if candidate.key is None else backend.rows.registered_as(candidate.model, candidate.key)
+    rows, model, key = backend.rows, candidate.model, candidate.key
+    answered = None if key is None else rows.registered_as(model, key)
     if answered is not None:
         check_same_request(answered, request)
-        return backend.rows.version(answered.model, answered.number)
     training = _digest(serialization.fingerprint(candidate.estimator), candidate.trained_on.fingerprint)
-    version = backend.rows.trained_alike(candidate.model, training)
+    version = rows.trained_alike(model, training)
+    if version is None and answered is not None:
+        return rows.version(model, answered.number)
     version = version or _stored(backend, candidate, training)
-    return backend.rows.append_version(version, candidate.trained_on.record(), candidate.key, request)
+    return rows.append_version(version, candidate.trained_on.record(), key, request)
 
 
 def _checked(candidate: Candidate) -> Candidate:

@@ -42,9 +42,10 @@ def open_backend(settings: RegistrySettings, origin: Origin | None = None) -> Ba
 
     Raises:
         DatabaseError: The database can't be used as a registry's.
+        ArtifactStoreUnavailable: boto3 can't be configured for the bucket.
     """
-    store = Store.open(settings.database, origin or Origin(actor=settings.actor))
-    return Backend(store, open_artifacts(settings.artifacts))
+    artifacts = open_artifacts(settings.artifacts)  # first, because it leaves nothing open
+    return Backend(Store.open(settings.database, origin or Origin(actor=settings.actor)), artifacts)
 
 
 def open_artifacts(location: str) -> ArtifactStore:

@@ -385,13 +385,15 @@ class Store:
         self, session: Session, version: ModelVersion, key: str | None, request: str
     ) -> ModelVersion | None:
         answered = None if key is None else session.get(Registration, (version.model, key))
-        if answered is None:
-            alike = select(ModelVersion).where(
-                ModelVersion.model == version.model, ModelVersion.training == version.training
-            )
-            return session.exec(alike).first()
-        check_same_request(answered, request)
-        return session.get_one(ModelVersion, (answered.model, answered.number))
+        if answered is not None:
+            check_same_request(answered, request)
+        alike = select(ModelVersion).where(
+            ModelVersion.model == version.model, ModelVersion.training == version.training
+        )
+        known = session.exec(alike).first()
+        if known is None and answered is not None:
+            return session.get_one(ModelVersion, (answered.model, answered.number))
+        return known
 
 
 def _lock(session: Session, model: str) -> None:

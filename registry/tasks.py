@@ -60,22 +60,23 @@ def run_key(*request: str) -> str | None:
     """A key for the *request* of this task run, which its retries share, and the reruns of its flow run.
 
     Prefect gives the task runs of a rerun new ids, so the key counts: it is the first, second, … time that
-    this attempt of the flow run asks for the same. On another machine than the flow's only the task run's own
-    retries can share a key.
+    this attempt of the flow run asks for the same. Inside another task or a subflow that is retried, and on
+    another machine than the flow's, that can't be told, and only the task run's own retries share a key:
+    there the caller had better give one.
     """
     context, around = TaskRunContext.get(), FlowRunContext.get()
     if context is None:
         return None
-    run_id = str(context.task_run.id)
-    if around is None or around.flow_run is None or around.detached:
-        return run_id
     asked = sha256("\n".join(request).encode()).hexdigest()
+    this = f"{context.task_run.id}/{asked}"
+    if around is None or around.flow_run is None or around.detached:
+        return this
     counted = around.task_run_dynamic_keys  # lives as long as this attempt of the flow run
     with _counting:
-        if run_id not in counted:
+        if this not in counted:
             counted[asked] = int(counted.get(asked, 0)) + 1
-            counted[run_id] = f"{around.flow_run.id}/{asked}/{counted[asked]}"
-        return str(counted[run_id])
+            counted[this] = f"{around.flow_run.id}/{asked}/{counted[asked]}"
+        return str(counted[this])
 
 
 def _is_passing(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

@@ -1,18 +1,26 @@
-"""The real servers, each started when the first test asks for it, and fresh rooms in them."""
+"""Registries, and the real servers, each started when the first test asks for it."""
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
+from shutil import copy
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
+from registry import Registry
+from registry.store import Origin, Store
 from tests.servers.postgres import PostgresServer, postgres
 from tests.servers.seaweedfs import SeaweedFSServer, seaweedfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy machine OpenMP's threads wait for each other
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +65,27 @@ def make_bucket(seaweedfs_server: SeaweedFSServer, monkeypatch: pytest.MonkeyPat
         return name
 
     return make
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database in which there is a schema and nothing else, for copying, which is faster than making it."""
+    path = tmp_path_factory.mktemp("empty") / "registry.db"
+    Store.open(f"sqlite:///{path}", Origin(actor="ada")).engine.dispose()
+    return path
+
+
+@pytest.fixture
+def make_registry(tmp_path: Path, empty_database: Path) -> Iterator[Callable[..., Registry]]:
+    """Each call returns another empty registry, on SQLite and a folder, used by *actor*."""
+    with ExitStack() as registries:
+
+        def make(*, actor: str = "ada") -> Registry:
+            folder = tmp_path / uuid4().hex
+            folder.mkdir()
+            database = f"sqlite:///{copy(empty_database, folder)}"
+            registry = Registry(database, artifacts=f"{folder}/artifacts", actor=actor)
+            registries.callback(registry.backend.rows.engine.dispose)
+            return registry
+
+        yield make

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx
 import pytest
-from prefect import flow
+from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import ArtifactSort
@@ -223,6 +223,33 @@ def test_a_retry_with_another_outcome_of_the_training_still_finds_the_first(regi
     crashes = iter((True, False))
     assert unseeded() == "tumour@1"
     assert len(registry.versions("tumour")) == 1
+
+
+def test_registrations_at_once_find_each_its_own_in_a_rerun(registry: Registry) -> None:
+    """Which of them starts first is for the threads to decide, and nothing but the fit tells them apart."""
+    attempts = []
+
+    @flow(retries=1)
+    def crashes_once() -> None:
+        data = _frame()
+        asked = [register_version.submit("tumour", _fit(data, c / 100), data) for c in range(1, 7)]
+        attempts.append([future.result().training for future in asked])
+        if len(attempts) == 1:
+            raise RuntimeError("the machine was taken away")
+
+    crashes_once()
+    assert attempts[0] == attempts[1]
+    assert len(set(attempts[0])) == len(registry.versions("tumour")) == 6
+
+
+def test_two_models_registered_by_one_task_are_two_versions(registry: Registry) -> None:
+    @task
+    def registers_two() -> list[str]:
+        data = _frame()
+        return [register_version.fn("tumour", _fit(data, c), data, {"C": c}).reference for c in (0.1, 0.2)]
+
+    assert registers_two() == ["tumour@1", "tumour@2"]
+    assert len(registry.versions("tumour")) == 2
 
 
 def test_a_retried_rollback_rolls_back_once(registry: Registry) -> None:

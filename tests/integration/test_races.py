@@ -16,7 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from registry import Better, PromotionPolicy, Registry
 from registry.exceptions import AliasConflict, RegistryError
-from tests.unit.conftest import fit, make_dataset
+from tests.examples import fit, make_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ import pytest
 
 from registry import Dataset
 from registry.exceptions import InvalidDataset
-from tests.unit.conftest import make_dataset
+from tests.examples import make_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -270,7 +270,7 @@ def test_slices_of_which_none_can_be_compared_prove_nothing() -> None:
     better = contest(rows=200, gains=60, both_wrong=20, row=single)
     judgement = judged(better, Better("roc_auc"), NotWorse("roc_auc", 0.02, "row"))
     assert judgement.verdict == "inconclusive"
-    assert judgement.reasons == ["roc_auc can be compared on no slice of row"]
+    assert judgement.reasons == ["200 slices of row too small to compare roc_auc on"]
 
 
 # Floor
@@ -464,3 +464,35 @@ def test_a_decision_survives_json() -> None:
 def test_a_misspelled_demand_is_refused_and_not_dropped(misspelled: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         PromotionPolicy.model_validate({"checks": [misspelled]})
+
+
+def test_a_slice_too_small_to_prove_anything_blocks_nothing_and_is_named() -> None:
+    """One row that only the champion gets right has no variance, which looks like certainty."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 400)
+    right = np.where(rng.random(400) < 0.8, labels, 1 - labels)
+    worse = right.copy()
+    worse[0] = 1 - labels[0]
+    right[0] = labels[0]
+    classes = np.array([0, 1])
+    mask = np.arange(400) == 0
+    both = Contest(
+        challenger=Predictions(labels, worse, classes=classes),
+        champion=Predictions(labels, right, classes=classes),
+        slices={"origin": {"origin=one": mask, "origin=rest": ~mask}},
+    )
+    results = NotWorse("balanced_accuracy", 0.02, slices="origin").judge(both, 0.03)
+    assert [result.outcome for result in results] == ["passed", "skipped"]
+    assert results[1].reason == "1 slice of origin too small to compare balanced_accuracy on"
+
+
+def test_a_slice_that_is_wholly_wrong_blocks() -> None:
+    labels = np.arange(400) % 2
+    mask = np.arange(400) < 40
+    both = Contest(
+        challenger=Predictions(labels, np.where(mask, 1 - labels, labels), classes=np.array([0, 1])),
+        champion=Predictions(labels, labels, classes=np.array([0, 1])),
+        slices={"origin": {"origin=broken": mask, "origin=rest": ~mask}},
+    )
+    results = NotWorse("balanced_accuracy", 0.02, slices="origin").judge(both, 0.03)
+    assert [result.outcome for result in results] == ["failed", "passed"]

@@ -24,8 +24,8 @@ from registry.exceptions import (
     ReasonMissing,
 )
 from registry.store import Store
-from tests.unit.conftest import fit
-from tests.unit.three_versions import POLICY, holdout, three_versions, training
+from tests.examples import fit
+from tests.three_versions import POLICY, holdout, three_versions, training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

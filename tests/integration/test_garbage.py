@@ -13,7 +13,7 @@ import pytest
 from registry import Registry
 from registry.artifacts import ArtifactStore, StoredArtifact
 from registry.tables import Evaluation
-from tests.unit.three_versions import holdout, three_versions
+from tests.three_versions import holdout, three_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,8 +14,8 @@ import pytest
 
 import registry as package
 from registry import Registry, cli, console
-from tests.unit.conftest import fit, make_dataset
-from tests.unit.three_versions import holdout, three_versions, training
+from tests.examples import fit, make_dataset
+from tests.three_versions import holdout, three_versions, training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -692,3 +692,24 @@ print("slow:", sorted(set(slow) & set(sys.modules)))
     answer = in_a_process(registry, f"{sys.executable} - <<'END'\n{program}\nEND")
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.splitlines()[-1] == "slow: []"
+
+
+def test_without_a_metric_versions_are_compared_by_those_measured_of_both(
+    run: Terminal, registry: Registry, data: str
+) -> None:
+    for reference in ("churn@1", "churn@2"):
+        registry.evaluate(reference, holdout(), metrics=["accuracy"])
+    registry.evaluate("churn@2", holdout(), metrics=["balanced_accuracy"])
+    compared = run("compare", "churn@2", "churn@1", "--data", data, "--json").json
+    metrics = [result["metric"] for result in compared["results"]]
+    assert "accuracy" in metrics
+    assert "balanced_accuracy" not in metrics
+
+
+def test_versions_without_a_metric_in_common_are_compared_by_one_that_is_named(
+    run: Terminal, registry: Registry, data: str
+) -> None:
+    registry.register("new", fit(training()), trained_on=training())
+    refused = run("compare", "new@1", "new@1", "--data", data)
+    assert refused.status == 2
+    assert "--metric accuracy" in refused.err

@@ -13,6 +13,7 @@ from registry.exceptions import (
     AliasNotSet,
     AlreadyInForce,
     ArtifactMissing,
+    DecisionConflict,
     InvalidDataset,
     InvalidMetric,
     InvalidName,
@@ -24,8 +25,8 @@ from registry.exceptions import (
     TrainingDataAsEvidence,
     VersionNotFound,
 )
-from tests.unit.conftest import fit
-from tests.unit.three_versions import POLICY, holdout, three_versions, training
+from tests.examples import fit
+from tests.three_versions import POLICY, holdout, three_versions, training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -485,3 +486,12 @@ def test_a_comparison_has_bounds_that_mean_something(registry: Registry, confide
 def test_a_comparison_is_not_made_on_training_data(registry: Registry) -> None:
     with pytest.raises(TrainingDataAsEvidence):
         registry.compare("churn@3", "churn@1", training(), metrics=["accuracy"])
+
+
+def test_another_answer_to_the_same_question_is_not_taken_for_this_one(registry: Registry) -> None:
+    """Another run asked after a further look, was not convinced, and wrote first."""
+    decision = judge(registry, 1)
+    registry.promote(decision.model_copy(update={"verdict": "inconclusive"}))
+    with pytest.raises(DecisionConflict, match="'held'"):
+        registry.promote(decision)
+    assert in_force(registry) is None

@@ -23,7 +23,7 @@ from registry.exceptions import (
     PredictionFailed,
     SchemaMismatch,
 )
-from tests.unit.conftest import fit, make_dataset
+from tests.examples import fit, make_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable

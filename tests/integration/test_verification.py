@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.three_versions import three_versions
+from tests.three_versions import three_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from registry import Better, Dataset, Floor, PromotionPolicy, Registry
-from tests.unit.conftest import fit, make_dataset
+from tests.examples import fit, make_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
