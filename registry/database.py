@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
@@ -107,13 +107,21 @@ def _engine(url: str) -> Engine:
             return engine
         if parsed.drivername in {"postgresql", "postgresql+psycopg"}:
             parsed = parsed.set(drivername="postgresql+psycopg")
-            return create_engine(parsed, pool_pre_ping=True, connect_args=_POSTGRESQL_OPTIONS | secrets)
+            return create_engine(parsed, pool_pre_ping=True, connect_args=_postgresql(parsed) | secrets)
     except ModuleNotFoundError:
         reason = "its driver is missing; pip install 'prefect-model-registry[postgres]'"
         raise DatabaseUnavailable(parsed.render_as_string(), reason) from None
     raise DatabaseUnavailable(
         parsed.render_as_string(), "write sqlite:///registry.db or postgresql+psycopg://…"
     )
+
+
+def _postgresql(url: URL) -> dict[str, Any]:
+    """Our time limits, to which what the URL itself says is added and before which it goes."""
+    ours = {name: value for name, value in _POSTGRESQL_OPTIONS.items() if name not in url.query}
+    if "options" in url.query:
+        ours["options"] = f"{_POSTGRESQL_OPTIONS['options']} {url.query['options']}"
+    return ours
 
 
 def _parsed(url: str) -> URL:

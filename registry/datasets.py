@@ -122,10 +122,12 @@ class Dataset:
         if column not in self.frame:
             raise InvalidDataset(self.name, f"it has no column {column!r} to slice by")
         values = self.frame[column]
-        return {
-            f"{column}={value}": (values == value).to_numpy(dtype=bool, na_value=False)
-            for value in values.dropna().unique()
-        }
+        slices: dict[str, np.ndarray[Any, Any]] = {}
+        for value in values.dropna().unique():
+            name = f"{column}={value}"
+            mask = (values == value).to_numpy(dtype=bool, na_value=False)
+            slices[name] = mask | slices.get(name, False)  # 1 and "1" have the same name
+        return slices
 
     def record(self) -> DatasetRecord:
         """What the registry remembers of it."""

@@ -676,3 +676,18 @@ def test_errors_of_a_working_store_do_not_show_its_password(
     with pytest.raises(DatabaseUnavailable, match="trusted_type") as refused:
         store.trusted_types()
     assert "hunter2" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_what_the_url_of_a_postgresql_says_is_heard(
+    open_store: MakeStore, make_postgres_database: Callable[[], str]
+) -> None:
+    url = make_postgres_database()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA team"))
+    engine.dispose()
+    store = open_store(f"{url}?options=-csearch_path%3Dteam&connect_timeout=7")
+    with store.engine.connect() as connection:
+        assert connection.execute(text("SHOW search_path")).scalar() == "team"
+        assert connection.execute(text("SHOW lock_timeout")).scalar() == "15s"
+        assert "ledger_entry" in inspect(connection).get_table_names(schema="team")

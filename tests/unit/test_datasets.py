@@ -319,3 +319,11 @@ def test_slices_of_any_column_are_masks_over_its_rows(column: Any, names: set[st
 def test_slicing_by_a_column_that_is_not_there_is_refused() -> None:
     with pytest.raises(InvalidDataset, match="no column 'origin' to slice by"):
         make_dataset().slices("origin")
+
+
+def test_values_that_are_written_alike_are_one_slice() -> None:
+    mixed = make_dataset(rows=4, gate=np.array([1, "1", 1, "2"], dtype=object))
+    assert {name: int(mask.sum()) for name, mask in mixed.slices("gate").items()} == {
+        "gate=1": 3,
+        "gate=2": 1,
+    }
