@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from registry import comparison
+from registry import statistics
 from registry.evidence import Measured
 from registry.exceptions import InvalidMetric
 from registry.tables import WHOLE
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from registry.comparison import Difference, Standing
     from registry.predictions import Predictions
+    from registry.statistics import Difference, Standing
 
 
 SMALLEST_SLICE = 30
@@ -54,7 +54,7 @@ class Contest:
             InvalidMetric: The metric is unknown, or undefined on these rows.
         """
         if metric not in self._differences:
-            self._differences[metric] = comparison.difference(metric, self.challenger, self._rival)
+            self._differences[metric] = statistics.difference(metric, self.challenger, self._rival)
         return self._differences[metric]
 
     def standing(self, metric: str) -> Standing:
@@ -63,7 +63,7 @@ class Contest:
         Raises:
             InvalidMetric: The metric is unknown, or undefined on these rows.
         """
-        return comparison.standing(metric, self.challenger)
+        return statistics.standing(metric, self.challenger)
 
     def by_slice(self, metric: str, column: str) -> dict[str, Contest]:
         """The contest on each slice of *column* that is large enough to compare the *metric* on."""
@@ -87,7 +87,7 @@ class Contest:
         """The slices of *column* that are provably worse by more than *margin*, by Holm's procedure."""
         parts = self.by_slice(metric, column)
         p_values = {name: part.difference(metric).p_worse(margin) for name, part in parts.items()}
-        return comparison.holm(p_values, alpha)
+        return statistics.holm(p_values, alpha)
 
     def is_comparable(self, metric: str) -> bool:
         """Whether the metric is defined for both on these rows."""

@@ -113,8 +113,8 @@ class Registry:
         metrics: Sequence[str],
         confidence: float = 0.95,
     ) -> Comparison:
-        """Measure two versions against each other on the same rows; see ``promotion.compare``."""
-        from registry.promotion import compare
+        """Measure two versions against each other on the same rows; see ``comparison.compare``."""
+        from registry.comparison import compare
 
         contenders = self.resolve(challenger), self.resolve(champion)
         return compare(self.backend, contenders, dataset, metrics=metrics, confidence=confidence)

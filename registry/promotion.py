@@ -6,55 +6,22 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registry import comparison, evaluation
-from registry.contest import Contest
-from registry.evidence import Comparison
-from registry.exceptions import AliasNotSet, DecisionConflict, TrainingDataAsEvidence
+from registry import statistics
+from registry.comparison import contest_on, refuse_training_data
+from registry.exceptions import AliasNotSet, DecisionConflict
 from registry.ledger import Proposal, Reign, fold
-from registry.policy import Judgement, PromotionDecision, PromotionPolicy, check_confidence
+from registry.policy import Judgement, PromotionDecision, PromotionPolicy
 from registry.references import CHAMPION, check_alias
 from registry.tables import canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from registry.backend import Backend
     from registry.datasets import Dataset
     from registry.policy import Verdict
-    from registry.predictions import Predictions
     from registry.store import Store
     from registry.tables import LedgerEntry, ModelVersion
 
 _KINDS: dict[Verdict, str] = {"promote": "promoted", "reject": "rejected", "inconclusive": "held"}
-
-
-def compare(
-    backend: Backend,
-    contenders: tuple[ModelVersion, ModelVersion],
-    dataset: Dataset,
-    *,
-    metrics: Sequence[str],
-    confidence: float = 0.95,
-) -> Comparison:
-    """Measure the first of the *contenders* against the second on the same rows; nothing is decided.
-
-    Raises:
-        InvalidPolicy: No bound has this confidence.
-        TrainingDataAsEvidence: One of them was trained on these rows.
-        InvalidMetric: A metric is unknown, or undefined on these rows.
-    """
-    challenger, champion = contenders
-    alpha = 1 - check_confidence(confidence)
-    _refuse_training_data(contenders, dataset)
-    contest = _contest(backend, contenders, dataset, metrics=metrics)
-    return Comparison(
-        challenger=challenger.reference,
-        champion=champion.reference,
-        dataset=dataset.fingerprint,
-        dataset_name=dataset.name,
-        confidence=confidence,
-        results=[contest.measure(metric, alpha) for metric in metrics],
-    )
 
 
 def decide(
@@ -84,7 +51,7 @@ def decide(
     if answered := _answered(backend.rows, question):
         return answered
     look = backend.rows.looks(challenger.model, holdout.fingerprint) + 1
-    alpha = comparison.alpha_at_look(1 - policy.confidence, look)
+    alpha = statistics.alpha_at_look(1 - policy.confidence, look)
     judgement = _judge(backend, question, alpha)
     return PromotionDecision(
         challenger=challenger.reference,
@@ -196,7 +163,7 @@ def _ask(
 ) -> _Question:
     reign = backend.rows.reign(challenger.model, alias)
     champion = None if reign.version is None else backend.rows.version(challenger.model, reign.version)
-    _refuse_training_data((challenger, champion), holdout)
+    refuse_training_data((challenger, champion), holdout)
     return _Question(
         challenger=challenger,
         champion=champion,
@@ -232,7 +199,7 @@ def _judge(backend: Backend, question: _Question, alpha: float) -> Judgement:
         return Judgement("reject", [], [f"{fell}; only an assignment by hand brings it back"])
     if foregone := policy.foregone(question.holdout.rows):
         return foregone
-    contest = _contest(
+    contest = contest_on(
         backend,
         (challenger, question.champion),
         question.holdout,
@@ -240,29 +207,3 @@ def _judge(backend: Backend, question: _Question, alpha: float) -> Judgement:
         slices=policy.slice_columns,
     )
     return policy.judge(contest, alpha)
-
-
-def _refuse_training_data(contenders: Iterable[ModelVersion | None], dataset: Dataset) -> None:
-    for version in contenders:
-        if version is not None and version.trained_on == dataset.fingerprint:
-            raise TrainingDataAsEvidence(version.reference, dataset.name)
-
-
-def _contest(
-    backend: Backend,
-    contenders: tuple[ModelVersion, ModelVersion | None],
-    dataset: Dataset,
-    *,
-    metrics: Sequence[str],
-    slices: Sequence[str] = (),
-) -> Contest:
-    def answers(version: ModelVersion) -> Predictions:
-        measured = evaluation.evaluate(backend, version, dataset, metrics=metrics, slices=slices)
-        return evaluation.predictions_of(backend, measured)
-
-    challenger, champion = contenders
-    return Contest(
-        challenger=answers(challenger),
-        champion=None if champion is None else answers(champion),
-        slices={column: dataset.slices(column) for column in slices},
-    )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from registry.comparison import difference
 from registry.predictions import Predictions
+from registry.statistics import difference
 
 if TYPE_CHECKING:
     from pathlib import Path

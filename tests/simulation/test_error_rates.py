@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from registry.comparison import alpha_at_look, difference, holm, standing
-from registry.comparison.shares import PairedShares, Share
 from registry.predictions import Predictions
+from registry.statistics import alpha_at_look, difference, holm, standing
+from registry.statistics.shares import PairedShares, Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import xlogy
 
-from registry.comparison import cells, difference, rows, standing
-from registry.comparison.shares import PairedShares, Share
 from registry.predictions import Predictions
+from registry.statistics import cells, difference, rows, standing
+from registry.statistics.shares import PairedShares, Share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from registry.comparison.bounds import sample_size
 from registry.exceptions import InvalidMetric
+from registry.statistics.bounds import sample_size
 
 if TYPE_CHECKING:
     from registry.predictions import Predictions

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from registry.comparison import cells, means, ranking, rows, shares
-from registry.comparison.bounds import Difference, Standing
-from registry.comparison.multiplicity import alpha_at_look, holm
 from registry.exceptions import InvalidDataset
+from registry.statistics import cells, means, ranking, rows, shares
+from registry.statistics.bounds import Difference, Standing
+from registry.statistics.multiplicity import alpha_at_look, holm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

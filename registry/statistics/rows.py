@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from registry.comparison.bounds import SEED, Resampled
 from registry.exceptions import InvalidMetric
+from registry.statistics.bounds import SEED, Resampled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

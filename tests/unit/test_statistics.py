@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.comparison import (
+from registry.exceptions import InvalidDataset, InvalidMetric
+from registry.predictions import Predictions
+from registry.statistics import (
     alpha_at_look,
     cells,
     difference,
@@ -22,12 +24,10 @@ from registry.comparison import (
     shares,
     standing,
 )
-from registry.comparison.bounds import Estimated, Resampled
-from registry.exceptions import InvalidDataset, InvalidMetric
-from registry.predictions import Predictions
+from registry.statistics.bounds import Estimated, Resampled
 
 if TYPE_CHECKING:
-    from registry.comparison import Difference, Standing
+    from registry.statistics import Difference, Standing
 
 Pair = tuple[Predictions, Predictions]
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from registry.comparison.bounds import Estimated
 from registry.exceptions import InvalidMetric
+from registry.statistics.bounds import Estimated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from registry.comparison.bounds import Standing
     from registry.predictions import Predictions
+    from registry.statistics.bounds import Standing
 
 METRICS = ("roc_auc",)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from registry.comparison.bounds import SEED, Resampled
+from registry.statistics.bounds import SEED, Resampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

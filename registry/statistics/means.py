@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import xlogy
 
-from registry.comparison.bounds import Estimated
 from registry.exceptions import InvalidMetric
+from registry.statistics.bounds import Estimated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
