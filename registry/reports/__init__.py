@@ -9,14 +9,12 @@ cards       Markdown that any viewer shows
 
 from registry.reports.cards import comparison_card, decision_card
 from registry.reports.forest import comparison_plot, forest_plot
-from registry.reports.timeline import TimelineRow, timeline, timeline_rows
+from registry.reports.timeline import timeline
 
 __all__ = [
-    "TimelineRow",
     "comparison_card",
     "comparison_plot",
     "decision_card",
     "forest_plot",
     "timeline",
-    "timeline_rows",
 ]

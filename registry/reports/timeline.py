@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from itertools import zip_longest
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from matplotlib.ticker import MaxNLocator
 
@@ -52,17 +52,6 @@ _TITLE, _AXIS, _LEGEND = 0.95, 0.6, 0.4
 _ROW, _DENSE_ROW, _MANY_ROWS = 0.28, 0.2, 30
 _BAR = 0.34
 _WAS_IN_FORCE, _FELL = "#A9CBE3", "#F0BE9B"  # pale blue, pale vermillion
-_LONGEST_REASON = 80
-
-
-class TimelineRow(NamedTuple):
-    """One entry in words: which, what it did to which version, what was in force after it, and why."""
-
-    number: int
-    kind: str
-    version: int
-    in_force: int | None
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,16 +92,6 @@ class _Story:
         first, last = self.entries[0].sequence, self.entries[-1].sequence
         room = max(0.7, 0.03 * (last - first))
         return first - room, last + room
-
-
-def timeline_rows(entries: Sequence[LedgerEntry]) -> list[TimelineRow]:
-    """The facts of the picture as text, an entry a row, with each reason on one line."""
-    return [
-        TimelineRow(
-            entry.sequence, entry.kind, entry.version, entry.in_force, plain(entry.reason, _LONGEST_REASON)
-        )
-        for entry in entries
-    ]
 
 
 def timeline(

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import registry
 
 ROOT = Path(__file__).parents[2]
@@ -27,25 +25,27 @@ def test_the_contracts_are_kept() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize(
-    ("module", "line", "broken"),
-    [
-        ("registry/tables.py", "import registry.store", "Imports point one way"),
-        ("registry/store.py", "import registry.promotion", "Imports point one way"),
-        ("registry/promotion.py", "from prefect import task", "Only the tasks and the flows know Prefect"),
-        ("registry/facade.py", "import flows.promote", "The library does not know the flows"),
-    ],
-)
-def test_a_wrong_import_breaks_its_contract(tmp_path: Path, module: str, line: str, broken: str) -> None:
+def test_a_wrong_import_breaks_its_contract(tmp_path: Path) -> None:
+    wrong = {
+        "registry/tables.py": "import registry.store",
+        "registry/promotion.py": "from prefect import task",
+        "registry/facade.py": "import flows.promote",
+    }
     for package in ("registry", "flows"):
         shutil.copytree(ROOT / package, tmp_path / package)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    with (tmp_path / module).open("a") as file:
-        file.write(f"\n{line}\n")
+    for module, line in wrong.items():
+        with (tmp_path / module).open("a") as file:
+            file.write(f"\n{line}\n")
     done = _run(LINT, tmp_path)
     assert done.returncode == 1
-    verdict = next(row for row in done.stdout.splitlines() if row.startswith(broken))
-    assert "BROKEN" in verdict
+    assert "Contracts: 0 kept, 3 broken." in done.stdout
+    for importer, imported in (
+        ("registry.tables", "registry.store"),
+        ("registry.promotion", "prefect"),
+        ("registry.facade", "flows.promote"),
+    ):
+        assert f"{importer} -> {imported}" in done.stdout
 
 
 def test_a_module_without_a_place_breaks_the_contract(tmp_path: Path) -> None:

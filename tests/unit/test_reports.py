@@ -16,13 +16,11 @@ from registry.evidence import Comparison, Measured
 from registry.ledger import Proposal, Reign, Stamp, following
 from registry.policy import Better, CheckResult, Floor, NotWorse, PromotionDecision, PromotionPolicy
 from registry.reports import (
-    TimelineRow,
     comparison_card,
     comparison_plot,
     decision_card,
     forest_plot,
     timeline,
-    timeline_rows,
 )
 from registry.reports.lines import of_decision
 from registry.words import NOTHING, interval, number, short, signed
@@ -608,29 +606,3 @@ def test_the_values_stand_beside_their_versions() -> None:
 
 def test_before_the_first_decision_there_is_a_picture_that_says_so() -> None:
     assert pixels(timeline([])).shape[1] == 1600
-    assert timeline_rows([]) == []
-
-
-def test_the_rows_of_a_timeline_say_what_was_in_force_after_each_decision() -> None:
-    assert timeline_rows(
-        ledger(("promoted", 1), ("held", 2), ("promoted", 3), ("rolled-back", 1), ("cleared", 1))
-    ) == [
-        TimelineRow(1, "promoted", 1, 1, "promoted for a reason"),
-        TimelineRow(2, "held", 2, 1, "held for a reason"),
-        TimelineRow(3, "promoted", 3, 3, "promoted for a reason"),
-        TimelineRow(4, "rolled-back", 1, 1, "rolled-back for a reason"),
-        TimelineRow(5, "cleared", 1, None, "cleared for a reason"),
-    ]
-
-
-def test_a_long_reason_is_cut_to_one_line() -> None:
-    entry = following(
-        None,
-        Proposal(kind="held", model="m", version=1, reason="first\nsecond " + "x" * 200),
-        Stamp(actor="ada", at=datetime(2013, 2, 1, tzinfo=UTC)),
-    )
-    (row,) = timeline_rows([entry])
-
-    assert row.reason.startswith("first second x")
-    assert row.reason.endswith("…")
-    assert len(row.reason) == 80
