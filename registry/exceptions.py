@@ -9,17 +9,22 @@
     ├── InvalidParameters           parameters that have no JSON form
     ├── ReasonMissing               a ledger entry that would not say why
     ├── InvalidMetric               a metric that is unknown, undefined on this data, or not finite
+    ├── InvalidObservation          a batch whose value, rows, key or time can't be
+    ├── InvalidBaseline             a reference from which no fall could be told
     ├── NotFound
     │   ├── ModelNotFound
     │   ├── VersionNotFound
-    │   └── AliasNotSet
-    │       └── AliasNotSetThen     nothing was in force at that time
+    │   ├── AliasNotSet
+    │   │   └── AliasNotSetThen     nothing was in force at that time
+    │   ├── NeverInForce            a version that never held the alias under which it is to be watched
+    │   └── BaselineMissing         a version that was never measured by the metric it is to be watched by
     ├── Conflict
     │   ├── AliasConflict           another run moved the alias since the decision
     │   ├── DecisionConflict        another run gave the same question another answer
     │   ├── AlreadyInForce          a move that would move nothing
     │   └── KeyConflict             one idempotency key, two different requests
     ├── NothingToRollBackTo
+    ├── AlertUnanswered             an alert that started nothing
     ├── ModelError
     │   ├── UntrustedType           the artifact holds a type outside the registry's allow-list
     │   ├── NotSerializable         the estimator does not survive saving and loading
@@ -27,12 +32,14 @@
     │   └── PredictionFailed        the estimator raised, or answered with the wrong shape
     ├── DataError
     │   ├── InvalidDataset
+    │   │   └── EmptyDataset        there are no rows in it
     │   ├── SchemaMismatch          columns missing, out of order or of another type
     │   └── TrainingDataAsEvidence  a gate was shown the data that a contender was trained on
     ├── ArtifactError
     │   ├── ArtifactMissing
     │   ├── ArtifactCorrupted       the bytes are not the ones that were registered
     │   └── ArtifactStoreUnavailable
+    ├── EventsUnavailable           the Prefect server did not take an event
     └── DatabaseError
         ├── DatabaseUnavailable
         ├── DatabaseOutdated        the database has another schema version than this library
@@ -115,6 +122,23 @@ class InvalidMetric(RegistryError):
     wording = "metric {metric!r}: {reason}"
 
 
+@dataclass(eq=False)
+class InvalidObservation(RegistryError):
+    """A batch can't have been observed so."""
+
+    subject: str
+    reason: str
+    wording = "{subject} can't be recorded: {reason}"
+
+
+@dataclass(eq=False)
+class InvalidBaseline(RegistryError):
+    """No fall could be told from this reference."""
+
+    reason: str
+    wording = "nothing can be watched against this reference: {reason}"
+
+
 class NotFound(RegistryError):
     """Something that was referred to does not exist."""
 
@@ -152,6 +176,27 @@ class AliasNotSetThen(AliasNotSet):
     at: str
     wording = (
         "nothing was in force as {model}@{alias} at {at}: `registry history {model}` shows what was when"
+    )
+
+
+@dataclass(eq=False)
+class NeverInForce(NotFound):
+    """The version never held the alias, so nothing that it predicted went live under it."""
+
+    reference: str
+    alias: str
+    wording = "{reference} was never in force as {alias}: promote or assign it before it is watched"
+
+
+@dataclass(eq=False)
+class BaselineMissing(NotFound):
+    """The version was never measured by this metric, so nothing says what is normal."""
+
+    reference: str
+    metric: str
+    wording = (
+        "{reference} was never measured by {metric!r} on a holdout, so nothing says what is normal: "
+        "`registry evaluate {reference} --data HOLDOUT --metric {metric}`"
     )
 
 
@@ -220,6 +265,19 @@ class NothingToRollBackTo(RegistryError):
     )
 
 
+@dataclass(eq=False)
+class AlertUnanswered(RegistryError):
+    """An alert reached Prefect, and the run that was to answer it did not start."""
+
+    alert: str
+    automation: str
+    reason: str
+    wording = (
+        "alert {alert} was not answered, because automation {automation!r} could not act: {reason}; see to "
+        "the model, then to the automation"
+    )
+
+
 class ModelError(RegistryError):
     """An estimator can't be kept, restored or used."""
 
@@ -277,6 +335,11 @@ class InvalidDataset(DataError):
 
 
 @dataclass(eq=False)
+class EmptyDataset(InvalidDataset):
+    """The dataset has no rows."""
+
+
+@dataclass(eq=False)
 class SchemaMismatch(DataError):
     """The columns are not those that the version was trained on."""
 
@@ -326,6 +389,15 @@ class ArtifactStoreUnavailable(ArtifactError):
     location: str
     reason: str
     wording = "artifact store {location} can't be used: {reason}"
+
+
+@dataclass(eq=False)
+class EventsUnavailable(RegistryError):
+    """The Prefect server did not take an event."""
+
+    server: str
+    reason: str
+    wording = "{server} did not take an event: {reason}"
 
 
 class DatabaseError(RegistryError):
