@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from registry.observations import Observations
+
 if TYPE_CHECKING:
     from registry.artifacts import ArtifactStore
     from registry.store import Store
@@ -21,3 +23,8 @@ class Backend:
 
     rows: Store
     artifacts: ArtifactStore
+
+    @property
+    def observations(self) -> Observations:
+        """The SQL statements about observations."""
+        return Observations(self.rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
@@ -15,13 +16,13 @@ import pandas as pd
 from pandas.api import types
 from pandas.util import hash_pandas_object
 
-from registry.exceptions import InvalidDataset
+from registry.exceptions import EmptyDataset, InvalidDataset
 from registry.references import check_text
 from registry.schema import describe, kind
 from registry.tables import DatasetRecord, canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 # low_memory would let each part of a long file decide on the types of its own rows
@@ -73,6 +74,34 @@ class Dataset:
         ending = _ending(location)
         frame = _parse(_READERS[ending], _bytes_at(location), location)
         return cls(frame, target, name or Path(location).name.removesuffix(ending), location)
+
+    @classmethod
+    def query(
+        cls,
+        database: str,
+        statement: str,
+        target: str,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> Self:
+        """Take the rows that an SQL *statement* gives, its ``:name`` placeholders filled from *parameters*.
+
+        Args:
+            database: SQLAlchemy's URL, such as ``postgresql+psycopg://user:password@host/database``.
+            statement: A query. What it writes, if it does, is rolled back.
+            target: The column to predict.
+            parameters: Values for the placeholders.
+            name: What people call it; the database and the parameters if not given.
+
+        Raises:
+            EmptyDataset: The query has no rows.
+            InvalidDataset: It can't be answered, or its rows can't be used.
+        """
+        given = dict(parameters or {})
+        shown, frame = _queried(database, statement, given)
+        called = name or " ".join([shown, *(f"{key}={value}" for key, value in given.items())])
+        return cls(frame, target, called, shown)
 
     @property
     def rows(self) -> int:
@@ -166,6 +195,35 @@ def _parse(reader: Callable[[io.BytesIO], pd.DataFrame], content: bytes, locatio
         raise InvalidDataset(location, f"it can't be read: {error}") from error
 
 
+def _queried(database: str, statement: str, parameters: dict[str, Any]) -> tuple[str, pd.DataFrame]:
+    """The database's URL without its password, and what it answers."""
+    from sqlalchemy import NullPool, create_engine, make_url, text  # noqa: PLC0415, files need no database
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError  # noqa: PLC0415
+
+    try:
+        url = make_url(database)
+    except ArgumentError:
+        reason = "this is no database URL; write such as postgresql+psycopg://user@host/database"
+        raise InvalidDataset("of the query", reason) from None
+    shown = url.render_as_string()
+    try:
+        engine = create_engine(url, poolclass=NullPool)
+        if engine.dialect.name == "sqlite":
+            parameters = {name: _text_of(value) for name, value in parameters.items()}
+        with engine.connect() as connection:
+            return shown, pd.read_sql_query(text(statement), connection, params=parameters)
+    except (SQLAlchemyError, ModuleNotFoundError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise InvalidDataset(shown, f"the query was not answered: {cause}") from error
+
+
+def _text_of(value: Any) -> Any:
+    """A time as SQLite compares it, as text: what all ways to write it in UTC with a blank begin with."""
+    if not isinstance(value, datetime):
+        return value
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ").removesuffix(" 00:00:00")
+
+
 def _canonical(column: pd.Series[Any]) -> pd.Series[Any] | pd.DataFrame:
     """The values of *column* free of the width, unit or storage that they happen to come in."""
     found = kind(column)
@@ -194,7 +252,7 @@ def _check(dataset: Dataset) -> None:
     if target not in frame:
         raise InvalidDataset(name, f"it has no target column {target!r}; it has {', '.join(map(str, frame))}")
     if frame.empty:
-        raise InvalidDataset(name, "it has no rows")
+        raise EmptyDataset(name, "it has no rows")
     if frame.shape[1] == 1:
         raise InvalidDataset(name, "it has no column besides the target")
     labels = frame[target]

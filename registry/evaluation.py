@@ -55,7 +55,7 @@ def evaluate(
     wanted = [pair for pair in product([WHOLE, *masks], metrics) if pair not in known]
     if stored is not None and not wanted:
         return stored
-    predictions = _predict(backend, version, dataset) if stored is None else predictions_of(backend, stored)
+    predictions = predict(backend, version, dataset) if stored is None else predictions_of(backend, stored)
     parts = {WHOLE: predictions} | {name: predictions.select(mask) for name, mask in masks.items()}
     measured = [(name, metric, _measure(parts[name], name, metric)) for name, metric in wanted]
     evaluation = stored or _evaluation(backend, version, dataset, predictions)
@@ -65,6 +65,21 @@ def evaluate(
         if value is not None
     ]
     return backend.rows.append_evaluation(evaluation, rows, dataset.record())
+
+
+def predict(backend: Backend, version: ModelVersion, dataset: Dataset) -> Predictions:
+    """What *version* answers to every row of *dataset*; nothing is kept.
+
+    Raises:
+        SchemaMismatch: The dataset's columns, or its target, are not those of the training.
+        PredictionFailed: The version does not predict these rows.
+    """
+    target = backend.rows.dataset(version.trained_on).target
+    if dataset.target != target:
+        difference = f"the target of dataset {dataset.name!r} is {dataset.target!r}, it predicts {target!r}"
+        raise SchemaMismatch(version.reference, difference)
+    features = schema.select(dataset.features, version.input_schema, version.reference)
+    return Predictions.of(serving.load(backend, version).estimator, features, dataset.labels)
 
 
 def predictions_of(backend: Backend, evaluation: Evaluation) -> Predictions:
@@ -87,15 +102,6 @@ def _measure(predictions: Predictions, slice_name: str, metric: str) -> float | 
         if slice_name == WHOLE or metric not in get_scorer_names():
             raise
         return None  # a slice may be too small for the metric, such as one class for a ROC AUC
-
-
-def _predict(backend: Backend, version: ModelVersion, dataset: Dataset) -> Predictions:
-    target = backend.rows.dataset(version.trained_on).target
-    if dataset.target != target:
-        difference = f"the target of dataset {dataset.name!r} is {dataset.target!r}, it predicts {target!r}"
-        raise SchemaMismatch(version.reference, difference)
-    features = schema.select(dataset.features, version.input_schema, version.reference)
-    return Predictions.of(serving.load(backend, version).estimator, features, dataset.labels)
 
 
 def _evaluation(

@@ -70,11 +70,12 @@ def register(backend: Backend, candidate: Candidate) -> ModelVersion:
     answered = None if key is None else rows.registered_as(model, key)
     if answered is not None:
         check_same_request(answered, request)
-    training = _digest(serialization.fingerprint(candidate.estimator), candidate.trained_on.fingerprint)
+    fitted = serialization.fingerprint(candidate.estimator)
+    training = _digest(fitted, candidate.trained_on.fingerprint)
     version = rows.trained_alike(model, training)
     if version is None and answered is not None:
         return rows.version(model, answered.number)
-    version = version or _stored(backend, candidate, training)
+    version = version or _stored(backend, candidate, training, fitted)
     return rows.append_version(version, candidate.trained_on.record(), key, request)
 
 
@@ -98,7 +99,7 @@ def _number(value: Any) -> Any:
     raise TypeError(f"{value!r} is a {type(value).__name__}")
 
 
-def _stored(backend: Backend, candidate: Candidate, training: str) -> ModelVersion:
+def _stored(backend: Backend, candidate: Candidate, training: str, fitted: str) -> ModelVersion:
     features, rows = candidate.trained_on.features, backend.rows
     trusted = [trusted.name for trusted in rows.trusted_types()]
     code = lineage.code_in(Path())
@@ -111,6 +112,7 @@ def _stored(backend: Backend, candidate: Candidate, training: str) -> ModelVersi
             model=candidate.model,
             number=0,  # the store numbers it
             training=training,
+            fitted=fitted,
             serialization=serialization.FORMAT,
             estimator=serialization.type_name(candidate.estimator),
             trained_on=candidate.trained_on.fingerprint,

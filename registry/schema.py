@@ -63,8 +63,10 @@ def select(rows: pd.DataFrame | np.ndarray[Any, Any], schema: Schema, subject: s
     """The columns of *rows* that *schema* names; further columns are left out.
 
     An array is taken to have exactly the schema's columns. Whole numbers may stand where numbers are
-    expected, which is what a file without a fraction in it gives. A column in which every value is missing
-    may stand anywhere, and any column may stand where those of the training were of no one kind.
+    expected, which is what a file without a fraction in it gives. Text may stand where categories of text are
+    expected, which is what CSV and SQL give; one that the training did not know becomes a missing value. A
+    column in which every value is missing may stand anywhere, and any column may stand where those of the
+    training were of no one kind.
 
     Raises:
         SchemaMismatch: A column is missing, stands in another order, or is of another kind.
@@ -83,7 +85,13 @@ def select(rows: pd.DataFrame | np.ndarray[Any, Any], schema: Schema, subject: s
     selected = rows.iloc[:, [position[str(name)] for name in names]].set_axis(names, axis="columns")
     for column, (_, values) in zip(schema, selected.items(), strict=True):
         _check_kind(column, values, subject)
-    return selected
+    return selected.astype(
+        {
+            column["name"]: _dtype(column)
+            for column, (_, values) in zip(schema, selected.items(), strict=True)
+            if column["kind"] == "category" and kind(values) == "text"
+        }
+    )
 
 
 def _check_names(found: list[str], expected: list[str], subject: str) -> None:
@@ -102,6 +110,10 @@ def _check_names(found: list[str], expected: list[str], subject: str) -> None:
 def _check_kind(column: dict[str, Any], values: pd.Series[Any], subject: str) -> None:
     found, expected = kind(values), column["kind"]
     if expected in {found, "other"} or (found, expected) == ("integer", "number") or values.isna().all():
+        return
+    if (found, expected) == ("text", "category") and all(
+        isinstance(each, str) for each in column["categories"]
+    ):
         return
     raise SchemaMismatch(
         subject, f"column {column['name']!r} is {found}, {expected} was expected ({column['dtype']})"

@@ -7,9 +7,9 @@ at a time anyway, and on PostgreSQL the model's row is locked.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy import inspect
+from sqlalchemy import case, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel, col, delete, func, select, update
 
@@ -25,6 +25,8 @@ from registry.exceptions import (
 from registry.ledger import Proposal, Reign, Stamp, following
 from registry.references import LATEST, Reference
 from registry.tables import (
+    CHOICES,
+    MOVES,
     DatasetRecord,
     Evaluation,
     LedgerEntry,
@@ -37,7 +39,7 @@ from registry.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy import Engine
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from sqlmodel.sql.expression import SelectOfScalar
 
 R = TypeVar("R", bound=SQLModel)
+
+_MOST_PASSED = 500  # versions that one statement leaves out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,11 +157,6 @@ class Store:
             found = session.exec(newest.order_by(col(LedgerEntry.sequence).desc()).limit(1)).first()
         return Reign() if found is None else Reign(version=found[0], since=found[1])
 
-    def beginning(self, model: str, alias: str, reign: Reign) -> LedgerEntry:
-        """The entry that began a *reign* of the alias."""
-        with reading(self.engine) as session:
-            return session.get_one(LedgerEntry, (model, alias, reign.since))
-
     def history(self, model: str, alias: str | None = None) -> list[LedgerEntry]:
         """Every entry of the model, or of one alias of it, in the order of writing.
 
@@ -175,17 +174,48 @@ class Store:
         )
         return self._read(entries.order_by(*order))
 
-    def moves(self, model: str, alias: str) -> list[LedgerEntry]:
-        """The entries of the alias that changed what is in force, oldest first."""
-        return self._read(
-            select(LedgerEntry)
-            .where(
-                LedgerEntry.model == model,
-                LedgerEntry.alias == alias,
-                LedgerEntry.in_force_since == LedgerEntry.sequence,
-            )
-            .order_by(col(LedgerEntry.sequence))
+    def quarantined(self, model: str, alias: str) -> dict[int, int]:
+        """The quarantine of the alias, as ``ledger.fold`` has it, without reading the entries one by one."""
+        rises = select(LedgerEntry.in_force, func.max(LedgerEntry.sequence)).where(*_moves(model, alias))
+        falls = (
+            select(LedgerEntry.replaced, func.max(LedgerEntry.sequence))
+            .where(LedgerEntry.model == model, LedgerEntry.alias == alias, LedgerEntry.kind == "rolled-back")
+            .group_by(col(LedgerEntry.replaced))
         )
+        with reading(self.engine) as session:
+            fell = {version: sequence for version, sequence in session.exec(falls)}  # noqa: C416, tells mypy
+            risen = session.exec(rises.group_by(col(LedgerEntry.in_force)))
+            return {
+                version: fell[version] for version, rise in risen if version and fell.get(version, 0) > rise
+            }
+
+    def champions(self, model: str, alias: str) -> Iterator[int]:
+        """The trusted champions of the alias, as ``ledger.fold`` has them, but the newest first.
+
+        They are read one by one as they are asked for, so that the first does not wait for the last.
+        """
+        passed: list[int] = []
+        below = above = None
+        while (newest := self._newest_rise(model, alias, below, passed)) is not None:
+            version, below = newest
+            passed.append(version)
+            if self.last_rise(model, alias, version) != below:
+                continue  # it rose again later, among those that a rollback passed over
+            target = self._passed_over_by(model, alias, below, above)
+            if target is None:
+                yield version
+            # between a target's choice and the rollback to it there is nobody to go back to
+            chosen = self._last_move(model, alias, target or version, CHOICES, until=below)
+            below = above = chosen or below
+
+    def last_rise(self, model: str, alias: str, version: int) -> int | None:
+        """The last entry of the alias that put *version* in force; None if none did."""
+        return self._last_move(model, alias, version, MOVES)
+
+    def entry_at(self, model: str, alias: str, sequence: int) -> LedgerEntry:
+        """The entry of the alias with this number."""
+        with reading(self.engine) as session:
+            return session.get_one(LedgerEntry, (model, alias, sequence))
 
     def aliases(self, model: str) -> dict[str, int]:
         """The versions in force, by alias."""
@@ -229,6 +259,14 @@ class Store:
         return self._first(
             select(ModelVersion).where(ModelVersion.model == model, ModelVersion.training == training)
         )
+
+    def fitted_alike(self, version: ModelVersion) -> list[int]:
+        """The numbers of the versions whose estimator is that of *version*, itself among them."""
+        alike = select(ModelVersion.number).where(
+            ModelVersion.model == version.model, ModelVersion.fitted == version.fitted
+        )
+        with reading(self.engine) as session:
+            return list(session.exec(alike.order_by(col(ModelVersion.number))))
 
     def evaluation(self, version: ModelVersion, dataset: str) -> Evaluation | None:
         """The evaluation of *version* on the *dataset* with this fingerprint, with its metrics."""
@@ -277,7 +315,7 @@ class Store:
         """
         with writing(self.engine) as session:
             _add_if_new(session, RegisteredModel(name=version.model, created_at=self.clock()))
-            _lock(session, version.model)
+            lock_model(session, version.model)
             known = self._known_version(session, version, key, request)
             if known is None:
                 _add_if_new(session, trained_on)
@@ -309,7 +347,7 @@ class Store:
     ) -> Evaluation:
         """Add the *evaluation*, if it is new, and those of its *metrics* that are."""
         with writing(self.engine) as session:
-            _lock(session, evaluation.model)
+            lock_model(session, evaluation.model)
             _add_if_new(session, dataset)
             _add_if_new(session, evaluation)
             for metric in metrics:
@@ -333,7 +371,7 @@ class Store:
             ReasonMissing: The proposal does not say why.
         """
         with writing(self.engine) as session:
-            _lock(session, proposal.model)
+            lock_model(session, proposal.model)
             entries = select(LedgerEntry).where(
                 LedgerEntry.model == proposal.model, LedgerEntry.alias == proposal.alias
             )
@@ -375,6 +413,46 @@ class Store:
         with reading(self.engine) as session:
             return session.exec(statement.limit(1)).first()
 
+    def _newest_rise(
+        self, model: str, alias: str, below: int | None, passed: Sequence[int]
+    ) -> tuple[int, int] | None:
+        """The newest version *below* an entry that is not *passed*, and which entry put it in force."""
+        rises = (
+            select(LedgerEntry.version, LedgerEntry.sequence)
+            .where(*_rises(model, alias, below), col(LedgerEntry.in_force).not_in(passed[-_MOST_PASSED:]))
+            .order_by(col(LedgerEntry.sequence).desc())
+        )
+        with reading(self.engine) as session:
+            return session.exec(rises.limit(1)).first()
+
+    def _passed_over_by(self, model: str, alias: str, risen: int, below: int | None) -> int | None:
+        """The target of the last rollback that went past what had *risen*: to a version chosen before it.
+
+        So the first entry after *risen* that put the target in force is the rollback itself.
+        """
+        first = func.min(LedgerEntry.sequence)
+        rollback = case((col(LedgerEntry.kind) == "rolled-back", LedgerEntry.sequence))
+        targets = (
+            select(LedgerEntry.version)
+            .where(*_rises(model, alias, below), LedgerEntry.sequence > risen)
+            .group_by(col(LedgerEntry.version))
+            .having(func.min(rollback) == first)
+            .order_by(first.desc())
+        )
+        with reading(self.engine) as session:
+            return session.exec(targets.limit(1)).first()
+
+    def _last_move(
+        self, model: str, alias: str, version: int, kinds: Sequence[str], until: int | None = None
+    ) -> int | None:
+        moves = select(LedgerEntry.sequence).where(
+            *_moves(model, alias), LedgerEntry.in_force == version, col(LedgerEntry.kind).in_(kinds)
+        )
+        if until is not None:
+            moves = moves.where(LedgerEntry.sequence <= until)
+        with reading(self.engine) as session:
+            return session.exec(moves.order_by(col(LedgerEntry.sequence).desc()).limit(1)).first()
+
     def _require_model(self, model: str) -> RegisteredModel:
         found = self._first(select(RegisteredModel).where(RegisteredModel.name == model))
         if found is None:
@@ -396,7 +474,22 @@ class Store:
         return known
 
 
-def _lock(session: Session, model: str) -> None:
+def _rises(model: str, alias: str, below: int | None) -> tuple[Any, ...]:
+    """The entries *below* another one that put a version in force."""
+    rises = LedgerEntry.model == model, LedgerEntry.alias == alias, col(LedgerEntry.kind).in_(MOVES)
+    return rises if below is None else (*rises, LedgerEntry.sequence < below)
+
+
+def _moves(model: str, alias: str) -> tuple[Any, ...]:
+    """The entries that began a reign, as their index knows them."""
+    return (
+        LedgerEntry.model == model,
+        LedgerEntry.alias == alias,
+        LedgerEntry.in_force_since == LedgerEntry.sequence,
+    )
+
+
+def lock_model(session: Session, model: str) -> None:
     """Let no other transaction write about *model* until this one ends."""
     row = select(RegisteredModel).where(RegisteredModel.name == model).with_for_update()
     if session.exec(row).first() is None:

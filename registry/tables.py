@@ -22,15 +22,22 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlmodel import Field, Relationship, SQLModel
 from typing_extensions import override
 
-MOVES = ("promoted", "assigned", "rolled-back")
+CHOICES = ("promoted", "assigned")
+"""Kinds of entry by which a version was deliberately put in force."""
+
+MOVES = (*CHOICES, "rolled-back")
 """Kinds of entry that put a version in force; with "cleared" they begin a reign."""
 
-NOTES = ("held", "rejected", "approved")
-"""Kinds of entry that record a judgement and move nothing."""
+NOTES = ("held", "rejected", "approved", "alerted")
+"""Kinds of entry that record a judgement, or an alert that was heard, and move nothing."""
+
+STATUSES = ("healthy", "suspect", "degraded", "world-changed")
+"""What is held of the version in force after each batch that was observed."""
 
 WHOLE = "all"
 """The slice that is the whole dataset."""
@@ -100,6 +107,12 @@ def _digest(column: str) -> CheckConstraint:
     )
 
 
+def _finite(column: str) -> CheckConstraint:
+    # NaN compares greater than every number in PostgreSQL and is NULL in SQLite
+    most = "1.7976931348623157e308"
+    return CheckConstraint(f"{column} BETWEEN -{most} AND {most}", name=f"{column}_is_finite")
+
+
 class Row(SQLModel):
     """Base of the registry's tables, which share no metadata with the tables of the program around them."""
 
@@ -164,12 +177,15 @@ class ModelVersion(Row, table=True):
         CheckConstraint("artifact_bytes >= 0", name="artifact_bytes_count"),
         _digest("artifact"),
         _digest("training"),
+        _digest("fitted"),
         Index(None, "artifact"),
+        Index(None, "model", "fitted"),
     )
 
     model: str = Field(primary_key=True)
     number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     training: str  # digest of the fitted estimator and its training data: an identical retrain has the same
+    fitted: str  # digest of the fitted estimator alone
     artifact: str
     artifact_bytes: int = Field(sa_type=BigInteger)
     serialization: str
@@ -278,9 +294,7 @@ class Metric(Row, table=True):
             ["model", "number", "dataset"], ["evaluation.model", "evaluation.number", "evaluation.dataset"]
         ),
         CheckConstraint("rows > 0", name="has_rows"),
-        CheckConstraint(  # NaN compares greater than every number in PostgreSQL and is NULL in SQLite
-            "value BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308", name="value_is_finite"
-        ),
+        _finite("value"),
     )
 
     model: str = Field(primary_key=True)
@@ -341,6 +355,16 @@ class LedgerEntry(Row, table=True):
         _digest("hash"),
         _digest("previous_hash"),
         Index(None, "model", "alias", "recorded_at"),
+        Index(
+            "ix_ledger_entry_rises",
+            "model",
+            "alias",
+            "in_force",
+            "sequence",
+            "kind",
+            sqlite_where=text("in_force_since = sequence"),
+            postgresql_where=text("in_force_since = sequence"),
+        ),
         Index(None, "model", "dataset"),
     )
 
@@ -384,6 +408,118 @@ class LedgerEntry(Row, table=True):
         facts = self.model_dump(exclude={"hash", "recorded_at"})
         facts["recorded_at"] = self.recorded_at.astimezone(UTC).isoformat(timespec="microseconds")
         return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
+
+
+class Observation(Row, table=True):
+    """A version in force was measured on a batch of live rows; the row says what is held of it since.
+
+    The observations of a model, an alias and a metric are one stream, in which each row carries the state
+    that the next one continues from, so nothing is computed again and a crash loses nothing.
+    """
+
+    __tablename__ = "observation"
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "version"], ["model_version.model", "model_version.number"]),
+        ForeignKeyConstraint(
+            ["model", "alias", "since"],
+            ["ledger_entry.model", "ledger_entry.alias", "ledger_entry.sequence"],
+        ),
+        ForeignKeyConstraint(
+            ["model", "alias", "metric", "previous"],
+            ["observation.model", "observation.alias", "observation.metric", "observation.sequence"],
+            name="fk_observation_follows_the_one_before",
+        ),
+        UniqueConstraint("model", "alias", "metric", "batch"),
+        CheckConstraint(
+            "(sequence > 1 AND previous IS NOT NULL AND previous = sequence - 1)"
+            " OR (sequence = 1 AND previous IS NULL)",
+            name="sequence_has_no_gap",
+        ),
+        CheckConstraint("length(metric) BETWEEN 1 AND 128", name="metric_has_a_length"),
+        CheckConstraint("length(batch) BETWEEN 1 AND 256", name="batch_has_a_length"),
+        CheckConstraint("rows > 0", name="has_rows"),
+        *(_finite(column) for column in ("value", "floor", "evidence")),
+        CheckConstraint("evidence >= 0", name="evidence_is_a_share"),
+        CheckConstraint(f"status IN ({_listed(STATUSES)})", name="status_is_known"),
+        CheckConstraint(
+            "healthy >= 0 AND served >= 0 AND champion_only >= 0 AND target_only >= 0", name="counts_count"
+        ),
+        CheckConstraint(
+            "(alarm IS NULL OR alarm BETWEEN 1 AND sequence)"
+            " AND (decided IS NULL OR decided BETWEEN 1 AND sequence)",
+            name="looks_back",
+        ),
+        Index(None, "model", "alias", "version", "metric", "sequence"),
+        Index(
+            "ix_observation_answers",
+            "model",
+            "alias",
+            "recorded_at",
+            sqlite_where=text("target IS NOT NULL"),
+            postgresql_where=text("target IS NOT NULL"),
+        ),
+    )
+
+    model: str = Field(primary_key=True)
+    alias: str = Field(primary_key=True)
+    metric: str = Field(primary_key=True)
+    sequence: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    previous: int | None = None
+    version: int
+    since: int  # the ledger's entry that put the version in force
+    batch: str
+    at: datetime
+    value: float = Field(sa_type=Float(53))
+    rows: int = Field(sa_type=BigInteger)
+    late: bool = False  # older than a batch before it, or of a version that is no longer in force
+    floor: float = Field(sa_type=Float(53))
+    evidence: float = Field(sa_type=Float(53))  # of degradation, as a share of what raises the alarm
+    status: str
+    alarm: int | None = None  # the observation that raised the alarm that is being looked into
+    decided: int | None = None  # the observation that ended the suspicion
+    healthy: int = 0  # batches in a row in this reign
+    served: int = 0  # healthy batches of this version under this alias, over all its reigns
+    target: int | None = None  # the version that answered the same rows
+    champion_only: int = Field(default=0, sa_type=BigInteger)  # rows that only the one in force got right
+    target_only: int = Field(default=0, sa_type=BigInteger)
+    state: dict[str, Any] = Field(sa_type=CanonicalJSON)
+    policy: dict[str, Any] = Field(sa_type=CanonicalJSON)
+    actor: str
+    flow_run_id: str | None = None
+    recorded_at: datetime = Field(default_factory=now)
+
+    @property
+    def reference(self) -> str:
+        """The version that made the predictions, such as ``churn@7``."""
+        return f"{self.model}@{self.version}"
+
+    @override
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        about = f"{self.reference} {self.metric} #{self.sequence}"
+        return [(None, about), ("batch", self.batch), ("value", self.value), ("status", self.status)]
+
+
+class Announcement(Row, table=True):
+    """The Prefect server accepted the event of what an observation decided."""
+
+    __tablename__ = "announcement"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["model", "alias", "metric", "sequence"],
+            ["observation.model", "observation.alias", "observation.metric", "observation.sequence"],
+        ),
+        CheckConstraint("attempt > 0", name="attempt_counts"),
+    )
+
+    model: str = Field(primary_key=True)
+    alias: str = Field(primary_key=True)
+    metric: str = Field(primary_key=True)
+    sequence: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    attempt: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    event: str
+    flow_run_id: str | None = None
+    announced_by: str
+    announced_at: datetime = Field(default_factory=now)
 
 
 class TrustedType(Row, table=True):

@@ -25,13 +25,14 @@ from registry.exceptions import InvalidDataset
 from registry.statistics import cells, means, ranking, rows, shares
 from registry.statistics.bounds import Difference, Standing
 from registry.statistics.multiplicity import alpha_at_look, holm
+from registry.statistics.wins import wins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from registry.predictions import Predictions
 
-__all__ = ["Difference", "Standing", "alpha_at_look", "difference", "holm", "standing"]
+__all__ = ["Difference", "Standing", "alpha_at_look", "difference", "holm", "standing", "wins"]
 
 
 class _Method(NamedTuple):

@@ -52,15 +52,15 @@ def _estimated(metric: str, estimate: float, effects: Rows, prefix: str) -> Esti
     if rows < 2:  # noqa: PLR2004 - a spread takes two
         raise InvalidMetric(metric, "one row has no spread to judge by: use more rows")
     error = float(effects.std(ddof=1)) / sqrt(rows)
-    if metric in _LOSSES:
+    if metric in LOSSES:
         return Estimated(estimate, error, rows, rows - 1, f"{prefix}t")
     return Estimated(estimate, error, rows, inf, f"{prefix}delta method")
 
 
 def _effects(metric: str, predictions: Predictions) -> Rows:
     """Return (n,) how much each row moves the score, up to a constant that all rows share."""
-    if metric in _LOSSES:
-        return -_LOSSES[metric](predictions)
+    if metric in LOSSES:
+        return -LOSSES[metric](predictions)
     return _INFLUENCES[metric](predictions)
 
 
@@ -131,7 +131,7 @@ def _r2(predictions: Predictions) -> Rows:
     return np.asarray((squares.mean() / variance * deviations - squares) / variance)
 
 
-_LOSSES: dict[str, Callable[[Predictions], Rows]] = {
+LOSSES: dict[str, Callable[[Predictions], Rows]] = {
     "neg_log_loss": _log_loss,
     "neg_brier_score": _brier,
     "neg_mean_absolute_error": lambda predictions: np.abs(_errors(predictions)),
@@ -146,4 +146,4 @@ _INFLUENCES: dict[str, Callable[[Predictions], Rows]] = {
     "neg_root_mean_squared_log_error": lambda predictions: _root_of_mean(_squared_log(predictions)),
     "r2": _r2,
 }
-METRICS = (*_LOSSES, *_INFLUENCES)
+METRICS = (*LOSSES, *_INFLUENCES)

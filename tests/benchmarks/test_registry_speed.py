@@ -43,6 +43,7 @@ def _version(number: int) -> ModelVersion:
         model="churn",
         number=0,
         training=_digest(("training", number)),
+        fitted=_digest(("fitted", number)),
         artifact=_digest(("artifact", number)),
         artifact_bytes=10_000,
         serialization="skops",

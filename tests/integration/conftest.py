@@ -90,6 +90,7 @@ def a_version_row(*, model: str = "churn") -> dict[str, Any]:
         "model": model,
         "number": 0,
         "training": digest(uuid4().hex),
+        "fitted": digest(uuid4().hex),
         "artifact": digest("artifact"),
         "artifact_bytes": 4_096,
         "serialization": "skops",

@@ -104,6 +104,7 @@ def version(number: int, **others: Any) -> Row:
         "model": "churn",
         "number": number,
         "training": digest(f"training {number}"),
+        "fitted": digest(f"fitted {number}"),
         "artifact": digest(f"artifact {number}"),
         "artifact_bytes": 4_096,
         "serialization": "skops",
@@ -127,6 +128,37 @@ def dataset(fingerprint: str) -> Row:
         "columns": "[]",
         "recorded_at": NOON,
     }
+
+
+def observation(sequence: int, **others: Any) -> Row:
+    return {
+        "model": "churn",
+        "alias": "champion",
+        "metric": "accuracy",
+        "sequence": sequence,
+        "previous": sequence - 1 or None,
+        "version": 2,
+        "since": 2,
+        "batch": f"day {sequence}",
+        "at": NOON,
+        "value": 0.9,
+        "rows": 1_000,
+        "late": False,
+        "floor": 0.88,
+        "evidence": 0.01,
+        "status": "healthy",
+        "alarm": None,
+        "decided": None,
+        "healthy": sequence,
+        "served": sequence,
+        "target": None,
+        "champion_only": 0,
+        "target_only": 0,
+        "state": "{}",
+        "policy": "{}",
+        "actor": "ada",
+        "recorded_at": NOON,
+    } | others
 
 
 FIRST_OF_ANOTHER = {"alias": "canary", "replaced": 0, "replaced_since": 0}
@@ -156,6 +188,17 @@ A_REGISTRATION: Row = {
     "registered_by": "ada",
     "registered_at": NOON,
 }
+AN_ANNOUNCEMENT: Row = {
+    "model": "churn",
+    "alias": "champion",
+    "metric": "accuracy",
+    "sequence": 2,
+    "attempt": 1,
+    "event": "champion.degraded",
+    "announced_by": "ada",
+    "announced_at": NOON,
+}
+SUSPECT: Row = {"status": "suspect", "alarm": 3, "healthy": 0}
 HELD: list[tuple[str, Row]] = [
     ("dataset", dataset(JANUARY)),
     ("dataset", dataset(FEBRUARY)),
@@ -169,6 +212,9 @@ HELD: list[tuple[str, Row]] = [
     ("ledger_entry", entry(1, version=1, in_force=1, replaced=0, replaced_since=0, key="once")),
     ("ledger_entry", entry(2, version=2, in_force=2, replaced=1, replaced_since=1)),
     ("ledger_entry", entry(3, kind="held", in_force=2, in_force_since=2)),
+    ("observation", observation(1)),
+    ("observation", observation(2)),
+    ("announcement", AN_ANNOUNCEMENT),
 ]
 TABLES = list(dict.fromkeys(table for table, _ in HELD))
 
@@ -185,6 +231,7 @@ MAY_FOLLOW: dict[str, tuple[str, Row]] = {
     "a candidate held": ("ledger_entry", entry(4, **NOTED)),
     "a candidate rejected": ("ledger_entry", entry(4, **NOTED | {"kind": "rejected"})),
     "a candidate approved": ("ledger_entry", entry(4, **NOTED | {"kind": "approved"})),
+    "an alert that was heard": ("ledger_entry", entry(4, **NOTED | {"kind": "alerted", "version": 2})),
     "the first entry of another alias": ("ledger_entry", entry(1, **FIRST_OF_ANOTHER)),
     "a first entry that moves nothing": (
         "ledger_entry",
@@ -204,6 +251,27 @@ MAY_FOLLOW: dict[str, tuple[str, Row]] = {
         "registered_model",
         {"name": "7" * 128, "last_version": 0, "created_at": NOON},
     ),
+    "an observation": ("observation", observation(3)),
+    "an observation that raises an alarm": ("observation", observation(3, **SUSPECT)),
+    "an observation that ends a suspicion": (
+        "observation",
+        observation(3, status="degraded", alarm=1, decided=3, target=1, champion_only=2**40, target_only=0),
+    ),
+    "an observation of a world that changed": (
+        "observation",
+        observation(3, status="world-changed", alarm=1, decided=2),
+    ),
+    "a late observation of a version that fell": (
+        "observation",
+        observation(3, version=1, since=1, late=True),
+    ),
+    "the first observation of another metric": ("observation", observation(1, metric="r2", value=-1.5)),
+    "a batch of the longest name, by a metric of the longest": (
+        "observation",
+        observation(1, batch="b" * 256, metric="m" * 128),
+    ),
+    "an announcement": ("announcement", AN_ANNOUNCEMENT | {"sequence": 1}),
+    "a second announcement": ("announcement", AN_ANNOUNCEMENT | {"attempt": 2}),
 }
 
 
@@ -263,6 +331,7 @@ NOT_MODELS = [
     "a" * 300,
 ]
 ANOTHER = "the first entry of another alias"
+A_GAP, BACK = "ck_observation_sequence_has_no_gap", "ck_observation_looks_back"
 
 CORRUPTIONS = {
     # the chain
@@ -299,6 +368,10 @@ CORRUPTIONS = {
     "a note that moves": Corruption(MOVES, "a candidate held", {"in_force": 3, "in_force_since": 4}),
     "a note that begins a reign": Corruption(MOVES, "a candidate rejected", {"in_force_since": 4}),
     "a note that clears": Corruption(MOVES, "a candidate approved", {"in_force": 0}),
+    "an alert that moves": Corruption(
+        MOVES, "an alert that was heard", {"version": 1, "in_force": 1, "in_force_since": 4}
+    ),
+    "an alert that begins a reign": Corruption(MOVES, "an alert that was heard", {"in_force_since": 4}),
     **names(MOVES, "a promotion", "kind", ["demoted", "", "Promoted", "promoted "]),
     # what an entry says
     **names("ck_ledger_entry_has_a_reason", "a promotion", "reason", ["", "   "]),
@@ -338,6 +411,7 @@ CORRUPTIONS = {
     ),
     **names("ck_model_version_artifact_is_sha256", "a version", "artifact", NOT_DIGESTS),
     **names("ck_model_version_training_is_sha256", "a version", "training", NOT_DIGESTS),
+    **names("ck_model_version_fitted_is_sha256", "a version", "fitted", NOT_DIGESTS),
     "a dataset of no rows": Corruption("ck_dataset_has_rows", "a dataset", {"rows": 0}),
     "a dataset that is known": Corruption("pk_dataset", "a dataset", {"fingerprint": JANUARY}),
     **names("ck_dataset_fingerprint_is_sha256", "a dataset", "fingerprint", NOT_DIGESTS),
@@ -351,6 +425,83 @@ CORRUPTIONS = {
         "ck_registered_model_last_version_counts", "a model", {"last_version": -1}
     ),
     "a model that exists": Corruption("pk_registered_model", "a model", {"name": "churn"}),
+    # the stream of observations
+    "a gap between observations": Corruption(A_GAP, "an observation", {"sequence": 4}),
+    "an observation that skips the one before": Corruption(A_GAP, "an observation", {"previous": 1}),
+    "an observation after itself": Corruption(A_GAP, "an observation", {"previous": 3}),
+    "a later observation that follows nothing": Corruption(A_GAP, "an observation", {"previous": None}),
+    "a stream that begins at 2": Corruption(
+        A_GAP, "the first observation of another metric", {"sequence": 2}
+    ),
+    "a stream that begins at 0": Corruption(
+        A_GAP, "the first observation of another metric", {"sequence": 0}
+    ),
+    "a first observation that follows something": Corruption(
+        A_GAP, "the first observation of another metric", {"previous": 0}
+    ),
+    "a fork in the stream": Corruption("pk_observation", "an observation", observation(2, batch="another")),
+    "a second beginning of a stream": Corruption(
+        "pk_observation", "an observation", observation(1, batch="another")
+    ),
+    "a batch that was observed": Corruption(
+        "uq_observation_model_alias_metric_batch", "an observation", {"batch": "day 1"}
+    ),
+    "a batch that was observed of another version": Corruption(
+        "uq_observation_model_alias_metric_batch",
+        "a late observation of a version that fell",
+        {"batch": "day 1"},
+    ),
+    # what an observation says
+    **{
+        f"an observation whose {column} is not a number": Corruption(
+            f"ck_observation_{column}_is_finite",
+            "an observation",
+            {column: math.nan},
+            sqlite_says=f"NOT NULL constraint failed: observation.{column}",
+        )
+        for column in ("value", "floor", "evidence")
+    },
+    **{
+        f"an observation whose {column} is {value}": Corruption(
+            f"ck_observation_{column}_is_finite", "an observation", {column: value}
+        )
+        for column, value in [
+            ("value", math.inf),
+            ("value", -math.inf),
+            ("floor", math.inf),
+            ("floor", -math.inf),
+            ("evidence", math.inf),
+        ]
+    },
+    "evidence below none": Corruption(
+        "ck_observation_evidence_is_a_share", "an observation", {"evidence": -1e-9}
+    ),
+    "a batch of no rows": Corruption("ck_observation_has_rows", "an observation", {"rows": 0}),
+    "a batch of fewer than no rows": Corruption("ck_observation_has_rows", "an observation", {"rows": -1}),
+    **names("ck_observation_status_is_known", "an observation", "status", ["", "Healthy", "fallen"]),
+    **names("ck_observation_batch_has_a_length", "an observation", "batch", ["", "b" * 257]),
+    **names(
+        "ck_observation_metric_has_a_length",
+        "the first observation of another metric",
+        "metric",
+        ["", "m" * 129],
+    ),
+    **{
+        f"a {column} below 0": Corruption("ck_observation_counts_count", "an observation", {column: -1})
+        for column in ("healthy", "served", "champion_only", "target_only")
+    },
+    "an alarm that will be raised": Corruption(BACK, "an observation that raises an alarm", {"alarm": 4}),
+    "an alarm before the first observation": Corruption(
+        BACK, "an observation that raises an alarm", {"alarm": 0}
+    ),
+    "a decision that will be taken": Corruption(BACK, "an observation that ends a suspicion", {"decided": 4}),
+    "a decision before the first observation": Corruption(
+        BACK, "an observation that ends a suspicion", {"decided": 0}
+    ),
+    "an announcement before the first": Corruption(
+        "ck_announcement_attempt_counts", "an announcement", {"attempt": 0}
+    ),
+    "an announcement that was made": Corruption("pk_announcement", "an announcement", {"sequence": 2}),
 }
 
 FOLLOWS, VERSION = "fk_ledger_entry_follows_the_entry_before", "fk_ledger_entry_model_version"
@@ -400,6 +551,24 @@ DANGLING = {
     "a key that stands for no version": Corruption(
         "fk_registration_model_number", "a registration", {"number": 4}
     ),
+    "an observation that follows one that does not exist": Corruption(
+        "fk_observation_follows_the_one_before", "an observation", {"sequence": 5, "previous": 4}
+    ),
+    "an observation that follows one of another metric": Corruption(
+        "fk_observation_follows_the_one_before", "an observation", {"metric": "r2"}
+    ),
+    "an observation that follows one under another alias": Corruption(
+        "fk_observation_follows_the_one_before", "an observation", {"alias": "canary"}
+    ),
+    "an observation of a version that does not exist": Corruption(
+        "fk_observation_model_version", "an observation", {"version": 4}
+    ),
+    "an observation of a reign that nothing began": Corruption(
+        "fk_observation_model_alias_since", "an observation", {"since": 4}
+    ),
+    "an announcement of what was not observed": Corruption(
+        "fk_announcement_model_alias_metric_sequence", "an announcement", {"sequence": 3}
+    ),
 }
 
 OF_ANOTHER_TYPE = {
@@ -411,6 +580,10 @@ OF_ANOTHER_TYPE = {
     "rows counted in words": ("a dataset", {"rows": "many"}),
     "a moment that is a number": ("a promotion", {"recorded_at": 1_772_539_200}),
     "a row below the first": ("a promotion", {"rowid": -1}),
+    "a batch of bytes": ("an observation", {"batch": b"day 3"}),
+    "a count of healthy batches between two others": ("an observation", {"healthy": 2.5}),
+    "lateness that is neither true nor false": ("an observation", {"late": 2}),
+    "an attempt counted in words": ("an announcement", {"attempt": "first"}),
 }
 
 
@@ -545,6 +718,8 @@ KEYS = {
     "evaluation": ["model", "number", "dataset"],
     "metric": ["model", "number", "dataset", "slice", "name"],
     "ledger_entry": ["model", "alias", "sequence"],
+    "observation": ["model", "alias", "metric", "sequence"],
+    "announcement": ["model", "alias", "metric", "sequence", "attempt"],
 }
 every_table = pytest.mark.parametrize("table", TABLES)
 
@@ -599,6 +774,14 @@ REPLACEMENTS = {
     "an answer to a request by its place in the file": (
         "registration",
         A_REGISTRATION | {"key": "tuesday", "rowid": 1},
+    ),
+    "an observation by its place in the stream": ("observation", observation(1, batch="another")),
+    "an observation by its batch": ("observation", observation(3, batch="day 1")),
+    "an observation by its place in the file": ("observation", observation(3, rowid=1)),
+    "an announcement by its key": ("announcement", AN_ANNOUNCEMENT | {"event": "champion.healthy"}),
+    "an announcement by its place in the file": (
+        "announcement",
+        AN_ANNOUNCEMENT | {"attempt": 2, "rowid": 1},
     ),
     "a model by its name": ("registered_model", {"name": "churn", "last_version": 0, "created_at": NOON}),
     "a model by its place in the file": (

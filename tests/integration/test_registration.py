@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from registry import Dataset, Registry, rollback
+from registry import Dataset, Registry, proof
 from registry.exceptions import (
     InvalidDataset,
     InvalidName,
@@ -341,7 +341,7 @@ def test_a_restored_version_predicts_what_its_example_promises(make_registry: Ma
         "churn", fit(dataset, make_pipeline(encoded, LogisticRegression())), trained_on=dataset
     )
     assert len(version.input_example["predictions"]) == 5
-    rollback.prove(registry.backend, registry.resolve("churn@1"))
+    proof.prove(registry.backend, registry.resolve("churn@1"))
 
 
 def hours(rows: pd.DataFrame) -> Any:
@@ -354,7 +354,7 @@ def test_times_are_part_of_the_example(make_registry: MakeRegistry, times: pd.Da
     registry.trust(f"{__name__}.hours", reason="this test's own")
     read = make_column_transformer((FunctionTransformer(hours), ["at"]))
     registry.register("churn", fit(dataset, make_pipeline(read, LogisticRegression())), trained_on=dataset)
-    rollback.prove(registry.backend, registry.resolve("churn@1"))
+    proof.prove(registry.backend, registry.resolve("churn@1"))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e308, -0.0])
@@ -363,7 +363,7 @@ def test_numbers_without_a_json_form_are_part_of_the_example(
 ) -> None:
     registry, dataset = make_registry(), make_dataset(x=[value, 1.0] * 20)
     registry.register("churn", fit(dataset, HistGradientBoostingClassifier(max_iter=2)), trained_on=dataset)
-    rollback.prove(registry.backend, registry.resolve("churn@1"))
+    proof.prove(registry.backend, registry.resolve("churn@1"))
 
 
 @pytest.mark.parametrize("rows", [2, 4, 5])
@@ -371,7 +371,7 @@ def test_few_rows_make_a_short_example(make_registry: MakeRegistry, rows: int) -
     registry, dataset = make_registry(), make_dataset(rows=rows)
     version = registry.register("churn", fit(dataset), trained_on=dataset)
     assert len(version.input_example["rows"]) == len(version.input_example["predictions"]) == rows
-    rollback.prove(registry.backend, version)
+    proof.prove(registry.backend, version)
 
 
 @pytest.mark.filterwarnings("error:X has feature names")
@@ -379,7 +379,7 @@ def test_columns_may_be_known_by_numbers(make_registry: MakeRegistry) -> None:
     registry = make_registry()
     dataset = Dataset.from_frame(make_dataset().frame.rename(columns={"wind": 0, "distance": 1}), "late")
     version = registry.register("churn", fit(dataset), trained_on=dataset)
-    rollback.prove(registry.backend, version)
+    proof.prove(registry.backend, version)
     assert registry.evaluate("churn@1", dataset, metrics=["accuracy"]).metrics["accuracy"] > 0.5
 
 

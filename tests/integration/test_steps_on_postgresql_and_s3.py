@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from registry import Dataset, Registry, rollback, serialization
+from registry import Dataset, Registry, proof, serialization
 from registry.artifacts.s3 import S3ArtifactStore
 from registry.exceptions import (
     ArtifactCorrupted,
@@ -214,7 +214,7 @@ def test_a_process_that_dies_leaves_no_row_without_bytes_and_its_retry_makes_one
     assert set(registry.backend.rows.artifacts()) <= stored
     assert register(registry, key="run-1", C=0.5).number == 1
     assert len(registry.versions("churn")) == 1
-    rollback.prove(registry.backend, registry.resolve("churn@1"))
+    proof.prove(registry.backend, registry.resolve("churn@1"))
 
 
 def test_another_process_recognises_an_identical_training(registry: Registry, place: Place) -> None:

@@ -7,12 +7,14 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import count
 from multiprocessing import get_context
 from threading import Barrier
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from hypothesis import example, given, settings
+from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from registry.exceptions import (
@@ -28,12 +30,13 @@ from registry.exceptions import (
     RegistryError,
     VersionNotFound,
 )
-from registry.ledger import Reign
-from registry.migrations import VERSION_TABLE
+from registry.ledger import Reign, fold
+from registry.migrations import HEAD, VERSION_TABLE
 from registry.references import Reference
 from registry.store import Origin, Store
 from registry.tables import Evaluation, LedgerEntry, Metric, ModelVersion
 from tests.integration.conftest import a_dataset, a_version_row, digest
+from tests.lives import a_proposal, lives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -287,7 +290,7 @@ def test_candidates_held_meanwhile_do_not_disturb_a_promotion(
     assert store.aliases("churn") == {"champion": 2}
     history = store.history("churn", "champion")
     assert [entry.previous_hash for entry in history[1:]] == [entry.hash for entry in history[:-1]]
-    assert [entry.version for entry in store.moves("churn", "champion")] == [1, 2]
+    assert [entry.version for entry in history if entry.moved] == [1, 2]
 
 
 def test_a_proposal_under_one_key_is_written_once(
@@ -446,6 +449,117 @@ def test_a_look_at_a_dataset_is_a_judgement_by_a_gate(
     assert store.looks("churn", digest("march")) == 0
 
 
+# What the ledger says of the versions
+
+
+TWICE_PASSED_OVER = [
+    *(("promoted", number) for number in (1, 2, 3, 4)),
+    *(("rolled-back", number) for number in (3, 1)),
+    *(("promoted", number) for number in (3, 1)),
+]
+
+
+@pytest.mark.parametrize("left_out", [1, 500])
+def test_the_standing_of_versions_is_what_the_whole_history_says(
+    make_store: MakeStore, a_version: AVersion, monkeypatch: pytest.MonkeyPatch, left_out: int
+) -> None:
+    monkeypatch.setattr("registry.store._MOST_PASSED", left_out)
+    store, numbers = make_store(), count(1)
+    for _ in range(5):
+        a_version(store)
+
+    @given(lives())
+    @example(TWICE_PASSED_OVER)
+    @settings(max_examples=40, deadline=None)
+    def lived(life: list[tuple[str, int]]) -> None:
+        alias = f"life-{next(numbers)}"
+        for kind, version in life:
+            store.append_entry(a_proposal(kind, version, alias))
+        told = fold(store.history("churn", alias))
+        assert store.quarantined("churn", alias) == told.quarantined
+        assert list(store.champions("churn", alias)) == list(reversed(told.champions))
+
+    lived()
+
+
+def test_the_standing_is_that_of_the_versions_of_one_alias(
+    make_store: MakeStore, a_version: AVersion, an_entry: AnEntry
+) -> None:
+    store = make_store()
+    for model in ("churn", "churn", "fraud"):
+        a_version(store, model=model)
+    an_entry(store, 1)
+    an_entry(store, 2, alias="canary")
+    an_entry(store, 1, model="fraud", alias="canary")
+    an_entry(store, 1, alias="canary")
+    an_entry(store, 2, alias="canary", kind="rolled-back")
+    standing = {
+        key: (list(store.champions(*key)), store.quarantined(*key))
+        for key in [("churn", "champion"), ("churn", "canary"), ("fraud", "canary"), ("churn", "retired")]
+    }
+    assert list(standing.values()) == [([1], {}), ([2], {1: 3}), ([1], {}), ([], {})]
+
+
+def test_champions_are_read_as_far_as_they_are_asked_for(
+    make_store: MakeStore, a_version: AVersion, an_entry: AnEntry
+) -> None:
+    store = make_store()
+    for number in range(1, 5):
+        a_version(store)
+        an_entry(store, number)
+    statements: list[str] = []
+    event.listen(
+        store.engine, "before_cursor_execute", lambda _c, _u, statement, *_: statements.append(statement)
+    )
+    champions = store.champions("churn", "champion")
+    assert statements == []
+    assert next(champions) == 4
+    asked = len(statements)
+    assert list(champions) == [3, 2, 1]
+    assert len(statements) >= 4 * asked
+
+
+def test_a_version_last_rose_in_the_last_entry_that_put_it_in_force(
+    make_store: MakeStore, a_version: AVersion, an_entry: AnEntry
+) -> None:
+    store = make_store()
+    for _ in range(3):
+        a_version(store)
+    life = [("promoted", 1), ("assigned", 2), ("rolled-back", 1), ("held", 2), ("alerted", 1), ("cleared", 1)]
+    for kind, number in life:
+        an_entry(store, number, kind=kind)
+    an_entry(store, 3, alias="canary")
+    an_entry(store, 2, alias="canary")
+    assert [store.last_rise("churn", "champion", number) for number in (1, 2, 3)] == [3, 2, None]
+    assert [store.last_rise("churn", "canary", number) for number in (1, 2, 3)] == [None, 2, 1]
+    assert store.last_rise("fraud", "champion", 1) is None
+
+
+def test_an_entry_is_found_at_its_place_in_the_ledger_of_its_alias(
+    make_store: MakeStore, a_version: AVersion, an_entry: AnEntry
+) -> None:
+    store = make_store()
+    for _ in range(2):
+        a_version(store)
+    an_entry(store, 1, alias="canary", reason="try it")
+    an_entry(store, 1)
+    written = an_entry(store, 2, reason="better")
+    assert store.entry_at("churn", "champion", 2).hash == written.hash
+    assert store.entry_at("churn", "canary", 1).reason == "try it"
+
+
+def test_versions_whose_estimator_is_the_same_are_known_by_it(
+    make_store: MakeStore, a_version: AVersion
+) -> None:
+    store, alike = make_store(), digest("fitted")
+    for fitted in (alike, digest("another"), alike, alike):
+        a_version(store, fitted=fitted)
+    a_version(store, model="fraud", fitted=alike)
+    assert store.fitted_alike(store.version("churn", 3)) == [1, 3, 4]
+    assert store.fitted_alike(store.version("churn", 2)) == [2]
+    assert store.fitted_alike(store.version("fraud", 1)) == [1]
+
+
 def test_every_artifact_that_a_row_needs_is_listed(make_store: MakeStore, a_version: AVersion) -> None:
     store = make_store()
     evaluated(store, a_version(store, artifact=digest("first")))
@@ -535,7 +649,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-@pytest.mark.parametrize("found", ["0000", "0002"])
+@pytest.mark.parametrize("found", ["0000", "0001", "0003"])
 def test_a_registry_of_another_schema_version_is_left_alone(
     make_store: MakeStore, database_url: str, found: str
 ) -> None:
@@ -543,7 +657,7 @@ def test_a_registry_of_another_schema_version_is_left_alone(
     with store.engine.begin() as connection:
         update = f"UPDATE {VERSION_TABLE} SET version_num = :found"  # noqa: S608, a constant
         connection.execute(text(update), {"found": found})
-    with pytest.raises(DatabaseOutdated, match=f"has schema version {found}, this library works with 0001"):
+    with pytest.raises(DatabaseOutdated, match=f"has schema version {found}, this library works with {HEAD}"):
         Store.open(database_url, Origin(actor="ada"))
 
 

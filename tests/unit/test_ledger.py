@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from registry.exceptions import AliasConflict, AlreadyInForce, ReasonMissing
 from registry.ledger import GENESIS, Proposal, Reign, Stamp, Trust, fold, following
-from registry.tables import NOTES, LedgerEntry, canonical_json
+from registry.tables import CHOICES, NOTES, LedgerEntry, canonical_json
+from tests.lives import lives
 
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC)
 FIELDS = [name for name in LedgerEntry.model_fields if name != "hash"]
@@ -149,6 +150,48 @@ class Ledger(RuleBasedStateMachine):
 
 Ledger.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
 TestAnyLifeOfAnAlias = Ledger.TestCase
+
+
+def stacked(entries: list[LedgerEntry]) -> Trust:
+    """What a machine with a stack makes of them, one entry after the other."""
+    champions: list[int] = []
+    quarantined: dict[int, int] = {}
+    for entry in entries:
+        if entry.kind in CHOICES:
+            champions = [*(version for version in champions if version != entry.version), entry.version]
+            quarantined.pop(entry.version, None)
+        if entry.kind == "rolled-back":
+            del champions[champions.index(entry.version) + 1 :]
+            quarantined[entry.replaced or 0] = entry.sequence
+    return Trust(tuple(champions), quarantined)
+
+
+@given(lives())
+@settings(max_examples=150, deadline=None)
+def test_a_life_says_what_a_stack_of_the_champions_would(life: list[tuple[str, int]]) -> None:
+    entries = written(*life)
+    assert fold(entries) == stacked(entries)
+
+
+@pytest.mark.parametrize(
+    "life",
+    [
+        [("promoted", 1), ("promoted", 2), ("rolled-back", 1), ("cleared", 1), ("promoted", 1)],
+        [("promoted", 1), ("promoted", 2), ("rolled-back", 1), ("promoted", 3), ("promoted", 1)],
+    ],
+    ids=["after nothing was in force", "after another"],
+)
+def test_a_version_that_fell_stays_fallen_when_its_successor_is_chosen_again(
+    life: list[tuple[str, int]],
+) -> None:
+    trust = fold(written(*life))
+    assert trust.quarantined == {2: 3}
+    assert 2 not in trust.champions
+
+
+def test_a_version_that_a_rollback_passed_over_is_not_gone_back_to_when_the_target_is_chosen_again() -> None:
+    life = [("promoted", 1), ("promoted", 2), ("promoted", 3), ("rolled-back", 1), ("promoted", 4)]
+    assert fold(written(*life, ("promoted", 1))).champions == (4, 1)
 
 
 def test_two_rollbacks_in_a_row_go_from_3_to_2_to_1() -> None:

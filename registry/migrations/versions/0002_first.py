@@ -1,6 +1,6 @@
-"""Models, versions, datasets, evaluations and the ledger, and the triggers that keep them unchanged.
+"""Models, versions, evaluations, the ledger and observations, and the triggers that keep them unchanged.
 
-Revision ID: 0001
+Revision ID: 0002, because databases of the unreleased 0001 are refused and not upgraded
 """
 
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from alembic import op
 
 from registry.trust import TRUSTED
 
-revision = "0001"
+revision = "0002"
 down_revision = None
 
 _KEYS = {
@@ -21,6 +21,8 @@ _KEYS = {
     "evaluation": [["model", "number", "dataset"]],
     "metric": [["model", "number", "dataset", "slice", "name"]],
     "ledger_entry": [["model", "alias", "sequence"], ["model", "alias", "key"]],
+    "observation": [["model", "alias", "metric", "sequence"], ["model", "alias", "metric", "batch"]],
+    "announcement": [["model", "alias", "metric", "sequence", "attempt"]],
 }
 """The tables whose rows are evidence, each with the keys by which a row could be replaced."""
 
@@ -81,8 +83,11 @@ def _sqlite_guards(table: str, keys: list[list[str]]) -> list[str]:
 def _of_another_type(table: str) -> list[str]:
     names = {int: "integer", bool: "integer", float: "real"}
     columns = sa.inspect(op.get_bind()).get_columns(table)
-    types = {column["name"]: names.get(column["type"].python_type, "text") for column in columns}
-    return [f"typeof(NEW.{name}) NOT IN ('{type_}', 'null')" for name, type_ in types.items()]
+    types = {column["name"]: column["type"].python_type for column in columns}
+    neither = [f"NEW.{name} NOT IN (0, 1)" for name, type_ in types.items() if type_ is bool]
+    return neither + [
+        f"typeof(NEW.{name}) NOT IN ('{names.get(type_, 'text')}', 'null')" for name, type_ in types.items()
+    ]
 
 
 _REFUSE = """
@@ -152,6 +157,7 @@ def _create_tables() -> None:
         sa.Column("model", sa.String(), nullable=False),
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("training", sa.String(), nullable=False),
+        sa.Column("fitted", sa.String(), nullable=False),
         sa.Column("artifact", sa.String(), nullable=False),
         sa.Column("artifact_bytes", sa.BigInteger(), nullable=False),
         sa.Column("serialization", sa.String(), nullable=False),
@@ -175,6 +181,10 @@ def _create_tables() -> None:
             "length(training) = 64 AND ltrim(training, '0123456789abcdef') = ''",
             name=op.f("ck_model_version_training_is_sha256"),
         ),
+        sa.CheckConstraint(
+            "length(fitted) = 64 AND ltrim(fitted, '0123456789abcdef') = ''",
+            name=op.f("ck_model_version_fitted_is_sha256"),
+        ),
         sa.CheckConstraint("artifact_bytes >= 0", name=op.f("ck_model_version_artifact_bytes_count")),
         sa.CheckConstraint("number > 0", name=op.f("ck_model_version_number_is_positive")),
         sa.ForeignKeyConstraint(["model"], ["registered_model.name"], name=op.f("fk_model_version_model")),
@@ -185,6 +195,7 @@ def _create_tables() -> None:
         sa.UniqueConstraint("model", "training", name=op.f("uq_model_version_model_training")),
     )
     op.create_index(op.f("ix_model_version_artifact"), "model_version", ["artifact"], unique=False)
+    op.create_index(op.f("ix_model_version_model_fitted"), "model_version", ["model", "fitted"], unique=False)
     op.create_table(
         "evaluation",
         sa.Column("model", sa.String(), nullable=False),
@@ -235,7 +246,7 @@ def _create_tables() -> None:
             " AND in_force <> replaced AND in_force_since = sequence"
             " AND (kind <> 'rolled-back' OR replaced <> 0)) OR (kind = 'cleared'"
             " AND in_force = 0 AND replaced <> 0 AND version = replaced"
-            " AND in_force_since = sequence) OR (kind IN ('held', 'rejected', 'approved')"
+            " AND in_force_since = sequence) OR (kind IN ('held', 'rejected', 'approved', 'alerted')"
             " AND in_force = replaced AND in_force_since = replaced_since)",
             name=op.f("ck_ledger_entry_moves_what_its_kind_says"),
         ),
@@ -297,6 +308,14 @@ def _create_tables() -> None:
         ["model", "alias", "recorded_at"],
         unique=False,
     )
+    op.create_index(
+        "ix_ledger_entry_rises",
+        "ledger_entry",
+        ["model", "alias", "in_force", "sequence", "kind"],
+        unique=False,
+        sqlite_where=sa.text("in_force_since = sequence"),
+        postgresql_where=sa.text("in_force_since = sequence"),
+    )
     op.create_index(op.f("ix_ledger_entry_model_dataset"), "ledger_entry", ["model", "dataset"], unique=False)
     op.create_table(
         "registration",
@@ -339,4 +358,124 @@ def _create_tables() -> None:
             name=op.f("fk_metric_model_number_dataset"),
         ),
         sa.PrimaryKeyConstraint("model", "number", "dataset", "slice", "name", name=op.f("pk_metric")),
+    )
+    op.create_table(
+        "observation",
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("alias", sa.String(), nullable=False),
+        sa.Column("metric", sa.String(), nullable=False),
+        sa.Column("sequence", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("previous", sa.Integer(), nullable=True),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("since", sa.Integer(), nullable=False),
+        sa.Column("batch", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("value", sa.Float(precision=53), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("late", sa.Boolean(), nullable=False),
+        sa.Column("floor", sa.Float(precision=53), nullable=False),
+        sa.Column("evidence", sa.Float(precision=53), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("alarm", sa.Integer(), nullable=True),
+        sa.Column("decided", sa.Integer(), nullable=True),
+        sa.Column("healthy", sa.Integer(), nullable=False),
+        sa.Column("served", sa.Integer(), nullable=False),
+        sa.Column("target", sa.Integer(), nullable=True),
+        sa.Column("champion_only", sa.BigInteger(), nullable=False),
+        sa.Column("target_only", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("policy", sa.Text(), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("flow_run_id", sa.String(), nullable=True),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "status IN ('healthy', 'suspect', 'degraded', 'world-changed')",
+            name=op.f("ck_observation_status_is_known"),
+        ),
+        sa.CheckConstraint(
+            "(alarm IS NULL OR alarm BETWEEN 1 AND sequence)"
+            " AND (decided IS NULL OR decided BETWEEN 1 AND sequence)",
+            name=op.f("ck_observation_looks_back"),
+        ),
+        sa.CheckConstraint(
+            "(sequence > 1 AND previous IS NOT NULL AND previous = sequence - 1)"
+            " OR (sequence = 1 AND previous IS NULL)",
+            name=op.f("ck_observation_sequence_has_no_gap"),
+        ),
+        sa.CheckConstraint("evidence >= 0", name=op.f("ck_observation_evidence_is_a_share")),
+        sa.CheckConstraint(
+            "evidence BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308",
+            name=op.f("ck_observation_evidence_is_finite"),
+        ),
+        sa.CheckConstraint(
+            "floor BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308",
+            name=op.f("ck_observation_floor_is_finite"),
+        ),
+        sa.CheckConstraint(
+            "healthy >= 0 AND served >= 0 AND champion_only >= 0 AND target_only >= 0",
+            name=op.f("ck_observation_counts_count"),
+        ),
+        sa.CheckConstraint("length(batch) BETWEEN 1 AND 256", name=op.f("ck_observation_batch_has_a_length")),
+        sa.CheckConstraint(
+            "length(metric) BETWEEN 1 AND 128", name=op.f("ck_observation_metric_has_a_length")
+        ),
+        sa.CheckConstraint("rows > 0", name=op.f("ck_observation_has_rows")),
+        sa.CheckConstraint(
+            "value BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308",
+            name=op.f("ck_observation_value_is_finite"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["model", "alias", "metric", "previous"],
+            ["observation.model", "observation.alias", "observation.metric", "observation.sequence"],
+            name="fk_observation_follows_the_one_before",
+        ),
+        sa.ForeignKeyConstraint(
+            ["model", "alias", "since"],
+            ["ledger_entry.model", "ledger_entry.alias", "ledger_entry.sequence"],
+            name=op.f("fk_observation_model_alias_since"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["model", "version"],
+            ["model_version.model", "model_version.number"],
+            name=op.f("fk_observation_model_version"),
+        ),
+        sa.PrimaryKeyConstraint("model", "alias", "metric", "sequence", name=op.f("pk_observation")),
+        sa.UniqueConstraint(
+            "model", "alias", "metric", "batch", name=op.f("uq_observation_model_alias_metric_batch")
+        ),
+    )
+    op.create_index(
+        op.f("ix_observation_model_alias_version_metric_sequence"),
+        "observation",
+        ["model", "alias", "version", "metric", "sequence"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_observation_answers",
+        "observation",
+        ["model", "alias", "recorded_at"],
+        unique=False,
+        sqlite_where=sa.text("target IS NOT NULL"),
+        postgresql_where=sa.text("target IS NOT NULL"),
+    )
+    op.create_table(
+        "announcement",
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("alias", sa.String(), nullable=False),
+        sa.Column("metric", sa.String(), nullable=False),
+        sa.Column("sequence", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("attempt", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("event", sa.String(), nullable=False),
+        sa.Column("flow_run_id", sa.String(), nullable=True),
+        sa.Column("announced_by", sa.String(), nullable=False),
+        sa.Column("announced_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("attempt > 0", name=op.f("ck_announcement_attempt_counts")),
+        sa.ForeignKeyConstraint(
+            ["model", "alias", "metric", "sequence"],
+            ["observation.model", "observation.alias", "observation.metric", "observation.sequence"],
+            name=op.f("fk_announcement_model_alias_metric_sequence"),
+        ),
+        sa.PrimaryKeyConstraint(
+            "model", "alias", "metric", "sequence", "attempt", name=op.f("pk_announcement")
+        ),
     )
