@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from registry.datasets import Dataset
+    from registry.detection import Consecutive, DegradationDetector, Threshold
     from registry.evidence import Comparison
     from registry.exceptions import RegistryError
     from registry.facade import Registry
+    from registry.health import Reading
+    from registry.monitoring_policy import MonitoringPolicy, RollbackPolicy
     from registry.policy import Better, Floor, NotWorse, PromotionDecision, PromotionPolicy
     from registry.references import Reference
+    from registry.rollback import Alert
+    from registry.scoring import Batch
     from registry.serving import LoadedModel
     from registry.settings import RegistrySettings
-    from registry.tables import Evaluation, LedgerEntry, ModelVersion, RegisteredModel
+    from registry.tables import Evaluation, LedgerEntry, ModelVersion, Observation, RegisteredModel
 
 _HOMES = {
     "Registry": "facade",
@@ -34,26 +39,44 @@ _HOMES = {
     "PromotionDecision": "policy",
     "LedgerEntry": "tables",
     "LoadedModel": "serving",
+    "Observation": "tables",
+    "Reading": "health",
+    "Batch": "scoring",
+    "MonitoringPolicy": "monitoring_policy",
+    "DegradationDetector": "detection",
+    "Threshold": "detection",
+    "Consecutive": "detection",
+    "Alert": "rollback",
+    "RollbackPolicy": "monitoring_policy",
     "RegistryError": "exceptions",
 }
 
 __all__ = [
+    "Alert",
+    "Batch",
     "Better",
     "Comparison",
+    "Consecutive",
     "Dataset",
+    "DegradationDetector",
     "Evaluation",
     "Floor",
     "LedgerEntry",
     "LoadedModel",
     "ModelVersion",
+    "MonitoringPolicy",
     "NotWorse",
+    "Observation",
     "PromotionDecision",
     "PromotionPolicy",
+    "Reading",
     "Reference",
     "RegisteredModel",
     "Registry",
     "RegistryError",
     "RegistrySettings",
+    "RollbackPolicy",
+    "Threshold",
 ]
 
 

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
     from registry.backend import Backend
     from registry.datasets import Dataset
     from registry.evidence import Comparison
+    from registry.health import Reading
+    from registry.monitoring_policy import MonitoringPolicy, RollbackPolicy
     from registry.policy import PromotionDecision, PromotionPolicy
+    from registry.rollback import Alert
+    from registry.scoring import Batch
     from registry.serving import LoadedModel
     from registry.tables import (
         DatasetRecord,
         Evaluation,
         LedgerEntry,
         ModelVersion,
+        Observation,
         RegisteredModel,
         TrustedType,
     )
@@ -159,6 +164,57 @@ class Registry:
 
         return roll_back(self.backend, Reference(model, alias), reason=reason, bad=bad, key=key)
 
+    def observe(  # noqa: PLR0913, what there is to say of a batch
+        self,
+        reference: str,
+        *,
+        metric: str,
+        value: float,
+        rows: int,
+        batch: str,
+        at: datetime | None = None,
+        alias: str = CHAMPION,
+        policy: MonitoringPolicy | None = None,
+    ) -> Observation:
+        """Record what a metric was on a batch of live rows; see ``monitoring.observe``.
+
+        A batch without a time has that in its name, such as ``2026-03-01``, or the present one.
+        """
+        from registry.health import Reading
+        from registry.monitoring import moment_of
+
+        moment = at.astimezone() if at else moment_of(batch, self.backend.rows.clock())
+        reading = Reading(batch=batch, value=value, rows=rows, at=moment)
+        (row,) = self.observe_many(reference, metric=metric, readings=[reading], alias=alias, policy=policy)
+        return row
+
+    def observe_many(
+        self,
+        reference: str,
+        *,
+        metric: str,
+        readings: Sequence[Reading],
+        alias: str = CHAMPION,
+        policy: MonitoringPolicy | None = None,
+    ) -> list[Observation]:
+        """Record many batches in one transaction, in the order given; see ``monitoring.observe``."""
+        from registry.monitoring import Subject, observe
+
+        subject = Subject(reference=Reference.parse(reference), metric=metric, alias=alias, policy=policy)
+        return observe(self.backend, subject, readings)
+
+    def score(self, alias: str, batch: Batch, *, policy: MonitoringPolicy | None = None) -> Observation:
+        """Score the version in force as *alias*, such as ``churn@champion``; see ``scoring.score``."""
+        from registry.scoring import score
+
+        return score(self.backend, Reference.parse(alias), batch, policy)
+
+    def answer(self, alert: Alert, policy: RollbackPolicy | None = None) -> LedgerEntry:
+        """Roll back as an alert asks, or write down why nothing moves; see ``rollback.answer``."""
+        from registry.rollback import answer
+
+        return answer(self.backend, alert, policy)
+
     def load(self, reference: str) -> LoadedModel:
         """Fetch, check and restore a version; see ``serving.load``."""
         from registry.serving import load
@@ -198,12 +254,34 @@ class Registry:
 
     def quarantined(self, model: str) -> dict[str, list[int]]:
         """The versions of *model* that were rolled back and not assigned since, by alias."""
-        from registry.ledger import fold
-
         rows = self.backend.rows
         aliases = dict.fromkeys(entry.alias for entry in rows.history(model))
-        folded = {alias: sorted(fold(rows.moves(model, alias)).quarantined) for alias in aliases}
-        return {alias: versions for alias, versions in folded.items() if versions}
+        fallen = {alias: sorted(rows.quarantined(model, alias)) for alias in aliases}
+        return {alias: versions for alias, versions in fallen.items() if versions}
+
+    def health(self, model: str, *, alias: str = CHAMPION) -> list[Observation]:
+        """What is held of the version in force: its newest observation of each metric, by metric."""
+        rows, observations = self.backend.rows, self.backend.observations
+        reign = rows.reign(model, alias)
+        newest = [
+            observations.newest(model, alias, row.metric, reign.version)
+            for row in observations.newest_of_each(model, alias)
+        ]
+        return [row for row in newest if row is not None and row.since == reign.since]
+
+    def observations(
+        self, model: str, *, metric: str, alias: str = CHAMPION, most: int = 1000
+    ) -> list[Observation]:
+        """The newest observations of a metric, at *most* so many, oldest first."""
+        return self.backend.observations.last(model, alias, metric, most)
+
+    def alarms(
+        self, model: str, *, alias: str = CHAMPION, again: timedelta | None = None
+    ) -> list[Observation]:
+        """The decisions that Prefect has to hear of now; see ``monitoring.alarms``."""
+        from registry.monitoring import AGAIN, alarms
+
+        return alarms(self.backend, model, check_alias(alias), AGAIN if again is None else again)
 
     def dataset(self, fingerprint: str) -> DatasetRecord:
         """What is known of a dataset that a version or an evaluation names."""

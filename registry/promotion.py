@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from registry import statistics
 from registry.comparison import contest_on, refuse_training_data
 from registry.exceptions import AliasNotSet, DecisionConflict
-from registry.ledger import Proposal, Reign, fold
+from registry.ledger import Proposal, Reign
 from registry.policy import Judgement, PromotionDecision, PromotionPolicy
 from registry.references import CHAMPION, check_alias
+from registry.safeguards import pause
 from registry.tables import canonical_json
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def decide(
         return answered
     look = backend.rows.looks(challenger.model, holdout.fingerprint) + 1
     alpha = statistics.alpha_at_look(1 - policy.confidence, look)
-    judgement = _judge(backend, question, alpha)
+    paused = pause(backend, question.challenger, alias)
+    judgement = Judgement("inconclusive", [], [paused]) if paused else _judge(backend, question, alpha)
     return PromotionDecision(
         challenger=challenger.reference,
         champion=question.champion and question.champion.reference,
@@ -67,7 +69,9 @@ def decide(
         verdict=judgement.verdict,
         checks=judgement.checks,
         reasons=judgement.reasons,
-        key=question.key,
+        key=_digest([question.key, paused])
+        if paused
+        else question.key,  # so that it may be asked again later
     )
 
 
@@ -155,7 +159,7 @@ class _Question:
             self.holdout.fingerprint,
             self.policy.fingerprint,
         ]
-        return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
+        return _digest(facts)
 
 
 def _ask(
@@ -181,7 +185,7 @@ def _answered(rows: Store, question: _Question) -> PromotionDecision | None:
         return PromotionDecision.model_validate(entry.evidence)
     if question.against.version != question.challenger.number:
         return None
-    entry = rows.beginning(model, alias, question.against)
+    entry = rows.entry_at(model, alias, int(question.against.since or 0))
     if entry.kind != "promoted":
         return None
     decision = PromotionDecision.model_validate(entry.evidence)
@@ -193,10 +197,6 @@ def _judge(backend: Backend, question: _Question, alpha: float) -> Judgement:
     challenger, policy = question.challenger, question.policy
     if question.against.version == challenger.number:
         return Judgement("inconclusive", [], [f"{challenger.reference} is the {question.alias} already"])
-    trust = fold(backend.rows.moves(challenger.model, question.alias))
-    if challenger.number in trust.quarantined:
-        fell = f"{challenger.reference} was rolled back in entry {trust.quarantined[challenger.number]}"
-        return Judgement("reject", [], [f"{fell}; only an assignment by hand brings it back"])
     if foregone := policy.foregone(question.holdout.rows):
         return foregone
     contest = contest_on(
@@ -207,3 +207,7 @@ def _judge(backend: Backend, question: _Question, alpha: float) -> Judgement:
         slices=policy.slice_columns,
     )
     return policy.judge(contest, alpha)
+
+
+def _digest(facts: list[Any]) -> str:
+    return hashlib.sha256(canonical_json(facts).encode()).hexdigest()

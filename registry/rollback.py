@@ -1,31 +1,64 @@
-"""Go back to the newest champion that is still trusted, after it proved that it works."""
+"""Go back to the newest champion that is still trusted, after it proved that it works.
+
+Whatever needs the estimator's libraries is imported when a target has to prove itself, so that an alert does
+not wait for scikit-learn where the target has just answered beside the champion.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from registry import schema, serving
 from registry.exceptions import (
     AliasConflict,
     AliasNotSet,
     ArtifactCorrupted,
     ArtifactMissing,
+    ArtifactStoreUnavailable,
     DataError,
     KeyConflict,
     ModelError,
     NothingToRollBackTo,
-    PredictionFailed,
+    ReasonMissing,
 )
-from registry.ledger import Proposal, Reign, fold
-from registry.references import check_alias
+from registry.ledger import Proposal, Reign
+from registry.monitoring_policy import RollbackPolicy
+from registry.observations import Reigning
+from registry.references import CHAMPION, Reference, check_alias, check_text
+from registry.safeguards import candidates, frozen
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from registry.backend import Backend
-    from registry.references import Reference
-    from registry.store import Store
-    from registry.tables import LedgerEntry, ModelVersion
+    from registry.tables import LedgerEntry
+
+_ECHO = timedelta(minutes=1)
+"""An alert that was raised so soon after a rollback may still speak of the version that fell."""
+
+_RACES = 5  # an alias that moves so often while one alert is answered is not for this alert to move
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """Somebody, or something, says that a version in force is bad.
+
+    Attributes:
+        model: Whose version.
+        reason: What is wrong; it goes into the ledger.
+        key: What names the alert: the same alert is answered once.
+        alias: What the version is in force as.
+        version: The version's number; None for the one that was in force at the time of the alert.
+        at: When the alert was raised, local without a zone; None for now.
+    """
+
+    model: str
+    reason: str
+    key: str
+    alias: str = CHAMPION
+    version: int | None = None
+    at: datetime | None = None
 
 
 def roll_back(
@@ -38,8 +71,9 @@ def roll_back(
 ) -> LedgerEntry:
     """Take the version in force down and put its trusted predecessor in force; the fallen is quarantined.
 
-    Predecessors are tried from the nearest back: one that does not load, or does not predict what it
-    predicted when it was registered, is passed over, and the evidence says why. No gate is asked.
+    This is for somebody who has looked: no gate is asked, and no cooldown follows. Predecessors are tried
+    from the nearest back: one that does not load, or does not predict what it predicted when it was
+    registered, is passed over, and the evidence says why.
 
     Args:
         backend: Where rows and bytes are kept.
@@ -61,23 +95,116 @@ def roll_back(
     reign = rows.reign(model, name)  # first, so that a move since then is seen by its key
     if key is not None and (written := rows.entry(model, name, key)) is not None:
         return _same_request(written, bad)
-    fallen = _fallen(rows, alias, reign, bad)
-    target, passed_over = _working_predecessor(backend, alias, fallen)
-    return rows.append_entry(
-        Proposal(
-            kind="rolled-back",
-            model=model,
-            version=target.number,
-            alias=name,
-            reason=reason,
-            evidence={
-                "fell": f"{model}@{fallen}",
-                "passed_over": passed_over,
-                "proof": "predicts its example",
-            },
-            against=reign,
-            key=key,
-        )
+    fallen = _reigning(backend, alias, reign)
+    if bad is not None and bad != fallen.version:
+        found = f"version {fallen.version} since entry {fallen.since}"
+        raise AliasConflict(model, name, f"version {bad}", found)
+    target, evidence = _working_predecessor(backend, fallen)
+    return rows.append_entry(_rolled_back(fallen, target, reason, evidence, key))
+
+
+def answer(backend: Backend, alert: Alert, policy: RollbackPolicy | None = None) -> LedgerEntry:
+    """Roll back as the *alert* asks, or write down why nothing moves: the entry's kind says which.
+
+    An alert is answered once, and alerts that come together by one rollback. Nothing moves, and the entry's
+    kind is "alerted", if the version is no longer in force, if too many automatic rollbacks went
+    before (see ``safeguards``), or if no predecessor is fit: trusted, by *policy* seasoned, and working.
+
+    Raises:
+        InvalidName: The alias, or the alert, can't be called so.
+        ModelNotFound: There is no such model.
+        VersionNotFound: There is no such version of it.
+        AliasNotSet: Nothing is, or at that time was, in force.
+        ReasonMissing: The alert does not say why.
+        ArtifactStoreUnavailable: Whether a predecessor works can't be told now; nothing changed.
+        AliasConflict: The alias moved again and again meanwhile.
+    """
+    if not alert.reason.strip():
+        raise ReasonMissing("alerted")
+    check_text("alert", alert.key)
+    heard = backend.rows.clock()
+    alert, policy = replace(alert, at=alert.at and alert.at.astimezone()), policy or RollbackPolicy()
+    for _ in range(_RACES - 1):
+        try:
+            return _answer(backend, alert, policy)
+        except AliasConflict:  # another run moved the alias: what it left may be the answer
+            alert = replace(alert, at=alert.at or heard)
+    return _answer(backend, alert, policy)
+
+
+def _answer(backend: Backend, alert: Alert, policy: RollbackPolicy) -> LedgerEntry:
+    rows, name = backend.rows, check_alias(alert.alias)
+    found = rows.reign(alert.model, name)  # first, so that a move since then is seen by its key
+    if (written := rows.entry(alert.model, name, _key(alert))) is not None:
+        return written
+    reign = _reigning(backend, Reference(alert.model, name), found)
+    began = rows.entry_at(alert.model, name, reign.since)
+    if _is_about_the_fall(alert, began, rows.clock()):
+        return began
+    return rows.append_entry(_proposed(backend, alert, reign, policy))
+
+
+def _is_about_the_fall(alert: Alert, began: LedgerEntry, now: datetime) -> bool:
+    """Whether the rollback that began this reign answers the alert, which was raised before or just then."""
+    if began.kind != "rolled-back" or alert.version not in {None, began.replaced}:
+        return False
+    return (alert.at or now) <= began.recorded_at + _ECHO
+
+
+def _proposed(backend: Backend, alert: Alert, reign: Reigning, policy: RollbackPolicy) -> Proposal:
+    """The rollback that answers the alert, or the note why there is none."""
+    accused = _accused(backend, alert, reign)
+    if accused != reign.version:
+        note = _note(alert, reign, "not in force", f"version {reign.version} is in force")
+        return replace(note, version=accused)
+    if reason := frozen(backend, reign):
+        return _note(alert, reign, "frozen", reason)
+    try:
+        target, evidence = _working_predecessor(backend, reign, policy)
+    except NothingToRollBackTo as nothing:
+        return _note(alert, reign, "no predecessor", nothing.reason)
+    evidence |= {"alert": alert.key, "policy": policy.model_dump(mode="json")}
+    return _rolled_back(reign, target, alert.reason, evidence, _key(alert))
+
+
+def _accused(backend: Backend, alert: Alert, reign: Reigning) -> int:
+    """The number of the version that the alert is about."""
+    if alert.version is not None:
+        return backend.rows.version(alert.model, alert.version).number
+    if alert.at is not None:
+        return backend.rows.resolve(Reference(alert.model, reign.alias), alert.at).number
+    return reign.version
+
+
+def _note(alert: Alert, reign: Reigning, why: str, explained: str) -> Proposal:
+    return Proposal(
+        kind="alerted",
+        model=alert.model,
+        version=reign.version,
+        alias=alert.alias,
+        reason=f"{alert.reason}; nothing moves: {explained}",
+        evidence={"alert": alert.key, "why": why},
+        against=Reign(version=reign.version, since=reign.since),
+        key=_key(alert),
+    )
+
+
+def _key(alert: Alert) -> str:
+    return f"alert/{alert.key}"
+
+
+def _rolled_back(
+    fallen: Reigning, target: int, reason: str, evidence: dict[str, Any], key: str | None
+) -> Proposal:
+    return Proposal(
+        kind="rolled-back",
+        model=fallen.model,
+        version=target,
+        alias=fallen.alias,
+        reason=reason,
+        evidence={"fell": f"{fallen.model}@{fallen.version}"} | evidence,
+        against=Reign(version=fallen.version, since=fallen.since),
+        key=key,
     )
 
 
@@ -89,55 +216,49 @@ def _same_request(written: LedgerEntry, bad: int | None) -> LedgerEntry:
     raise KeyConflict(str(written.key), first, "what is to come down")
 
 
-def prove(backend: Backend, version: ModelVersion) -> None:
-    """Load *version* and let it predict its stored example.
-
-    Raises:
-        ArtifactMissing: Its bytes are gone.
-        ArtifactCorrupted: They are not the ones that were registered.
-        ModelError: It does not load, or does not predict what it did when it was registered.
-    """
-    example = schema.restore_example(version.input_example["rows"], version.input_schema)
-    answer = np.asarray(serving.load(backend, version).predict(example))
-    promised = version.input_example["predictions"]
-    if not _same(answer, promised):
-        reason = f"it answers {answer.tolist()} to its example, not {promised}"
-        raise PredictionFailed(version.reference, reason)
-
-
-def _fallen(rows: Store, alias: Reference, reign: Reign, bad: int | None) -> int:
-    if reign.version is None:
-        rows.versions(alias.model)  # raises if it is the model that is missing
+def _reigning(backend: Backend, alias: Reference, reign: Reign) -> Reigning:
+    if reign.version is None or reign.since is None:
+        backend.rows.versions(alias.model)  # raises if it is the model that is missing
         raise AliasNotSet(alias.model, str(alias.selector))
-    if bad is not None and bad != reign.version:
-        raise AliasConflict(
-            alias.model,
-            str(alias.selector),
-            f"version {bad}",
-            f"version {reign.version} since entry {reign.since}",
-        )
-    return reign.version
+    return Reigning(alias.model, str(alias.selector), reign.version, reign.since)
 
 
 def _working_predecessor(
-    backend: Backend, alias: Reference, fallen: int
-) -> tuple[ModelVersion, dict[str, str]]:
+    backend: Backend, fallen: Reigning, policy: RollbackPolicy | None = None
+) -> tuple[int, dict[str, Any]]:
+    """The nearest candidate that works, and the evidence: how it proved it, and whom it was preferred to."""
+    if policy is not None and (target := _contested(backend, fallen, policy)) is not None:
+        return target, {"passed_over": {}, "proof": "answered beside the champion"}
     passed_over: dict[str, str] = {}
-    for number in fold(backend.rows.moves(alias.model, str(alias.selector))).below(fallen):
-        version = backend.rows.version(alias.model, number)
-        try:
-            prove(backend, version)
-        except (ArtifactMissing, ArtifactCorrupted, ModelError, DataError) as error:
-            passed_over[version.reference] = str(error)
-        else:
-            return version, passed_over
-    reasons = "; ".join(passed_over.values()) or f"version {fallen} has no trusted predecessor"
-    raise NothingToRollBackTo(alias.model, str(alias.selector), reasons)
+    for number, objection in candidates(backend, fallen, policy.served if policy else 0):
+        failure = objection or _failure(backend, fallen.model, number)
+        if failure is None:
+            return number, {"passed_over": passed_over, "proof": "predicts its example"}
+        passed_over[f"{fallen.model}@{number}"] = failure
+    reasons = "; ".join(passed_over.values()) or f"version {fallen.version} has no trusted predecessor"
+    raise NothingToRollBackTo(fallen.model, fallen.alias, reasons)
 
 
-def _same(answer: np.ndarray[Any, Any], promised: list[Any]) -> bool:
-    """Whether labels are equal, and numbers with a fraction nearly so: another machine rounds otherwise."""
-    expected = np.asarray(promised)
-    if answer.dtype.kind == "f" and expected.dtype.kind in "iuf":
-        return answer.shape == expected.shape and np.allclose(answer, expected)
-    return bool(answer.tolist() == promised)
+def _contested(backend: Backend, fallen: Reigning, policy: RollbackPolicy) -> int | None:
+    """The version against which the one in force was measured lately: it works, and on live rows."""
+    target = backend.observations.last_target(fallen, backend.rows.clock() - policy.proved_within)
+    if target is None:
+        return None
+    served = backend.observations.service(fallen.model, fallen.alias, target)
+    return target if served is not None and served >= policy.served else None
+
+
+def _failure(backend: Backend, model: str, number: int) -> str | None:
+    """What keeps a version from working; None if it works."""
+    from registry.proof import prove  # noqa: PLC0415, it needs the estimator's libraries
+
+    try:
+        prove(backend, backend.rows.version(model, number))
+    except ArtifactMissing as error:
+        if next(iter(backend.artifacts.stored()), None) is None:
+            reason = "it holds nothing at all: mount or restore it"
+            raise ArtifactStoreUnavailable(backend.artifacts.location, reason) from error
+        return str(error)
+    except (ArtifactCorrupted, ModelError, DataError) as error:
+        return str(error)
+    return None

@@ -6,7 +6,7 @@ import getpass
 import os
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from registry.artifacts import ArtifactStore, FolderArtifactStore
@@ -28,6 +28,7 @@ class RegistrySettings(BaseSettings):
         database: ``sqlite:///file.db`` or ``postgresql+psycopg://user:password@host/database``.
         artifacts: A folder, or ``s3://bucket/prefix``; S3 is reached the way boto3 is configured.
         actor: Whom the ledger names for what this process does.
+        alert_secret: What those who send alerts from outside have to know.
     """
 
     model_config = SettingsConfigDict(env_prefix="MODEL_REGISTRY_")
@@ -35,6 +36,7 @@ class RegistrySettings(BaseSettings):
     database: str = "sqlite:///registry.db"
     artifacts: str = "artifacts"
     actor: str = Field(default_factory=_user)
+    alert_secret: SecretStr = SecretStr("")
 
 
 def open_backend(settings: RegistrySettings, origin: Origin | None = None) -> Backend:

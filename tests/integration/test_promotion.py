@@ -358,7 +358,7 @@ def test_rows_that_nothing_was_asked_about_are_not_used_up(registry: Registry) -
     registry.roll_back("churn", reason="broken")
     few, many = part(slice(50)), holdout(seed=2)
     assert put_to_the_test(registry, 3, holdout=few).kind == "held"
-    assert put_to_the_test(registry, 2, holdout=many).kind == "rejected"
+    assert put_to_the_test(registry, 2, holdout=many).kind == "held"
     assert registry.backend.rows.looks("churn", few.fingerprint) == 0
     assert judge(registry, 3, holdout=many).look == 1
 
@@ -366,16 +366,16 @@ def test_rows_that_nothing_was_asked_about_are_not_used_up(registry: Registry) -
 # Quarantine
 
 
-def test_a_fallen_version_is_rejected_until_somebody_assigns_it(registry: Registry) -> None:
+def test_a_fallen_version_is_held_until_somebody_assigns_it(registry: Registry) -> None:
     registry.assign("churn@1", reason="start")
     registry.assign("churn@3", reason="next")
     fall = registry.roll_back("churn", reason="broken")
     decision = judge(registry, 3)
-    assert decision.verdict == "reject"
+    assert decision.verdict == "inconclusive"
     assert decision.reasons == [
         f"churn@3 was rolled back in entry {fall.sequence}; only an assignment by hand brings it back"
     ]
-    assert registry.promote(decision).kind == "rejected"
+    assert registry.promote(decision).kind == "held"
     registry.assign("churn@3", reason="it was the feed")
     registry.assign("churn@2", reason="compare")
     assert judge(registry, 3).verdict == "promote"

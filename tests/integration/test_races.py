@@ -16,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from registry import Better, PromotionPolicy, Registry
 from registry.exceptions import AliasConflict, RegistryError
+from registry.rollback import Alert
 from tests.examples import fit, make_dataset
 
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ def processes() -> Iterator[ProcessPoolExecutor]:
 
 def roll_back(registry: Registry, *, bad: int | None = None, key: str | None = None) -> int:
     return registry.roll_back("churn", reason="broken", bad=bad, key=key).sequence
+
+
+def answer(registry: Registry, *, key: str, version: int | None = None) -> int:
+    return registry.answer(Alert(model="churn", reason="it fell", key=key, version=version)).sequence
 
 
 def promote(registry: Registry, decision: PromotionDecision) -> int:
@@ -151,6 +156,22 @@ def test_attempts_with_one_key_all_find_the_same_entry(
         results = at_once(processes, place, *acts)
         assert len(won(results)) == AT_ONCE, results
         assert len(set(won(results))) == 1
+        assert falls(registry) == [(3, 2)] * (number + 1)
+        registry.assign("churn@3", reason="it was the feed")
+    assert_whole(registry)
+
+
+def test_alerts_of_the_same_second_are_answered_by_one_entry(
+    registry: Registry, place: Place, processes: ProcessPoolExecutor
+) -> None:
+    """Whether one alert came several times or several came, and whether or not they name the version."""
+    for number in range(ROUNDS):
+        alerts = [(f"{number}", 3), (f"{number}", 3), (f"{number} too", 3), (f"{number} again", None)]
+        acts = [partial(answer, key=key, version=version) for key, version in alerts]
+        before = registry.history("churn")
+        results = at_once(processes, place, *acts)
+        assert results == [len(before) + 1] * len(acts)
+        assert registry.history("churn")[:-1] == before
         assert falls(registry) == [(3, 2)] * (number + 1)
         registry.assign("churn@3", reason="it was the feed")
     assert_whole(registry)

@@ -1,0 +1,38 @@
+"""Does a version work? It is loaded and asked what it was asked when it was registered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from registry import schema, serving
+from registry.exceptions import PredictionFailed
+
+if TYPE_CHECKING:
+    from registry.backend import Backend
+    from registry.tables import ModelVersion
+
+
+def prove(backend: Backend, version: ModelVersion) -> None:
+    """Load *version* and let it predict its stored example.
+
+    Raises:
+        ArtifactMissing: Its bytes are gone.
+        ArtifactCorrupted: They are not the ones that were registered.
+        ModelError: It does not load, or does not predict what it did when it was registered.
+    """
+    example = schema.restore_example(version.input_example["rows"], version.input_schema)
+    answer = np.asarray(serving.load(backend, version).predict(example))
+    promised = version.input_example["predictions"]
+    if not _same(answer, promised):
+        reason = f"it answers {answer.tolist()} to its example, not {promised}"
+        raise PredictionFailed(version.reference, reason)
+
+
+def _same(answer: np.ndarray[Any, Any], promised: list[Any]) -> bool:
+    """Whether labels are equal, and numbers with a fraction nearly so: another machine rounds otherwise."""
+    expected = np.asarray(promised)
+    if answer.dtype.kind == "f" and expected.dtype.kind in "iuf":
+        return answer.shape == expected.shape and np.allclose(answer, expected)
+    return bool(answer.tolist() == promised)
