@@ -6,11 +6,11 @@ image, HTML or another cell. A card stays far below the megabyte that a Prefect 
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import TYPE_CHECKING
 
 from registry.reports.forest import comparison_plot, forest_plot, rows_of
 from registry.reports.lines import of_comparison, of_decision
+from registry.reports.parts import picture, small_print, table
 from registry.words import NOTHING, count, interval, markdown, number, short, signed
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def decision_card(decision: PromotionDecision) -> str:
     selection = of_decision(decision)
     parts = [f"## {_headline(decision)}", _reasons(decision.reasons)]
     if selection.shown:
-        parts.append(_table(_DECISION_COLUMNS, map(_decision_cells, selection.shown)))
+        parts.append(table(_DECISION_COLUMNS, map(_decision_cells, selection.shown)))
     if selection.note:
         parts.append(selection.note)
     if any(line.measured for line in selection.shown):
-        parts.append(_picture(f"What the checks of {decision.challenger} measured", forest_plot(decision)))
+        parts.append(picture(f"What the checks of {decision.challenger} measured", forest_plot(decision)))
     return "\n\n".join([*parts, "---", _decision_print(decision)]) + "\n"
 
 
@@ -50,10 +50,10 @@ def comparison_card(comparison: Comparison) -> str:
     selection = of_comparison(comparison)
     parts = [f"## {challenger} compared with {champion}"]
     if selection.shown:
-        parts.append(_table(_COMPARISON_COLUMNS, map(_comparison_cells, selection.shown)))
+        parts.append(table(_COMPARISON_COLUMNS, map(_comparison_cells, selection.shown)))
         alt = f"Differences between {comparison.challenger} and {comparison.champion}"
         parts += [selection.note] if selection.note else []
-        parts.append(_picture(alt, comparison_plot(comparison)))
+        parts.append(picture(alt, comparison_plot(comparison)))
     return "\n\n".join([*parts, "---", _comparison_print(comparison)]) + "\n"
 
 
@@ -85,11 +85,6 @@ _DECISION_COLUMNS = (
     "Needs :--",
 )
 _COMPARISON_COLUMNS = ("Metric :--", "Challenger --:", "Champion --:", "Difference --:", "Interval --:")
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    heads, rules = zip(*(column.rsplit(" ", 1) for column in columns), strict=True)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rules, *rows))
 
 
 def _decision_cells(line: Line) -> list[str]:
@@ -126,12 +121,8 @@ def _needs(line: Line) -> str:
     return f"lower bound above {short(line.threshold)}"
 
 
-def _picture(alt: str, png: bytes) -> str:
-    return f"![{markdown(alt)}](data:image/png;base64,{b64encode(png).decode()})"
-
-
 def _decision_print(decision: PromotionDecision) -> str:
-    return _small_print(
+    return small_print(
         f"Holdout {_holdout(decision.dataset_name, decision.dataset, decision.rows)}",
         f"Look {decision.look:,} at this holdout: each one-sided bound errs with a probability of at most "
         f"{number(decision.alpha)}, so its confidence is {100 * (1 - decision.alpha):.4g} %",
@@ -143,15 +134,11 @@ def _decision_print(decision: PromotionDecision) -> str:
 
 
 def _comparison_print(comparison: Comparison) -> str:
-    return _small_print(
+    return small_print(
         f"Rows {_holdout(comparison.dataset_name, comparison.dataset, rows_of(comparison))}",
         f"Each one-sided bound has a confidence of {100 * comparison.confidence:.4g} %",
         _methods(measured.method for measured in comparison.results),
     )
-
-
-def _small_print(*facts: str) -> str:
-    return "\n".join(f"- {fact}" for fact in facts if fact)
 
 
 def _holdout(name: str, fingerprint: str, rows: int) -> str:

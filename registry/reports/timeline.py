@@ -11,18 +11,8 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import MaxNLocator
 
 from registry.ledger import fold
-from registry.reports.sheet import (
-    BLUE,
-    GREEN,
-    INK,
-    PURPLE,
-    QUIET,
-    SKY,
-    VERMILLION,
-    WIDTH,
-    Mark,
-    Sheet,
-)
+from registry.reports.marks import MARKS
+from registry.reports.sheet import BLUE, QUIET, VERMILLION, WIDTH, Sheet
 from registry.words import count, number, plain
 
 if TYPE_CHECKING:
@@ -35,17 +25,6 @@ if TYPE_CHECKING:
 
 MOST_ENTRIES = 80
 """A picture shows no more entries than these, the newest."""
-
-_MARKS = {
-    "promoted": Mark("^", GREEN, GREEN, 8.5),
-    "assigned": Mark("s", PURPLE, PURPLE),
-    "rolled-back": Mark("v", VERMILLION, VERMILLION, 8.5),
-    "cleared": Mark("o", INK, "white", 6.5),
-    "approved": Mark("P", SKY, SKY, 8.0),
-    "held": Mark("D", QUIET, "white", 5.5),
-    "rejected": Mark("X", QUIET, QUIET, 7.5),
-}
-"""The mark of each kind of entry."""
 
 _MARGIN, _LABELS, _VALUES = 0.35, 1.75, 0.8
 _TITLE, _AXIS, _LEGEND = 0.95, 0.6, 0.4
@@ -184,7 +163,7 @@ def _draw_story(axes: Axes, story: _Story) -> None:
     for entry in story.entries:
         if entry.moved and entry.replaced in story.rows:
             _draw_move(axes, entry, story)
-        axes.plot([entry.sequence], [story.rows[entry.version]], zorder=4, **_MARKS[entry.kind].style)
+        axes.plot([entry.sequence], [story.rows[entry.version]], zorder=4, **MARKS[entry.kind].style)
 
 
 def _draw_reign(axes: Axes, reign: _Reign, row: int) -> None:
@@ -211,7 +190,7 @@ def _draw_move(axes: Axes, entry: LedgerEntry, story: _Story) -> None:
 def _draw_legend(sheet: Sheet, story: _Story) -> None:
     x, middle = _MARGIN + 0.08, sheet.height - 0.25
     kinds = {entry.kind for entry in story.entries}
-    for kind, mark in _MARKS.items():
+    for kind, mark in MARKS.items():
         if kind in kinds:
             sheet.mark(x, middle, mark)
             sheet.text(x + 0.14, middle, kind.replace("-", " "), size=8, color=QUIET)
