@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
@@ -17,38 +18,26 @@ from threadpoolctl import threadpool_limits
 from registry.exceptions import InvalidDataset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from registry.datasets import Dataset
 
 TARGET = "late"
-BROKEN_MONTH = 6
-"""In this month the feed gives departure delays in seconds instead of minutes."""
 
-_FEATURES = {
-    "carrier": "category",
-    "origin": "category",
-    "dest": "category",
-    "hour": "int64",
-    "distance": "int64",
-    "dep_delay": "float64",
-    "day": "int64",
-}
 _LATE = 15  # minutes after the scheduled arrival
+_TAXIING = 120  # minutes on the ground, out and in; one flight in six hundred takes longer
+_DAY = 24 * 60
 
 
-def write_months(folder: Path) -> Iterator[Path]:
-    """Write one Parquet file per month into *folder*, and say so for each.
+def read_flights() -> pd.DataFrame:
+    """The flights that arrived, in the package's order, each with the estimate that was known as it left.
 
     Raises:
         InvalidDataset: The package with the flights is not installed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    flights = _flights()
-    for month, rows in flights.groupby("month"):
-        path = folder / f"2013-{month:02}.parquet"
-        rows[[*_FEATURES, TARGET]].to_parquet(path, index=False)
-        yield path
+    flights = pd.read_csv(_file()).dropna(subset=["arr_delay", "dep_delay"])
+    flights[TARGET] = (flights["arr_delay"] > _LATE).astype("int64")
+    flights["eta"] = estimates(flights)
+    kinds = {"carrier": "category", "origin": "category", "dest": "category", "dep_delay": "float64"}
+    return flights.astype(kinds)
 
 
 def train(trained_on: Dataset, **params: Any) -> HistGradientBoostingClassifier:
@@ -58,11 +47,31 @@ def train(trained_on: Dataset, **params: Any) -> HistGradientBoostingClassifier:
         return model.fit(trained_on.features, trained_on.labels)
 
 
-def _flights() -> pd.DataFrame:
-    rows = pd.read_csv(_file()).dropna(subset=["arr_delay", "dep_delay"])
-    rows[TARGET] = (rows["arr_delay"] > _LATE).astype("int64")
-    rows.loc[rows["month"] == BROKEN_MONTH, "dep_delay"] *= 60
-    return rows[["month", *_FEATURES, TARGET]].astype(_FEATURES)
+def estimates(flights: pd.DataFrame) -> pd.Series[float]:
+    """How many minutes after the schedule each flight is expected to arrive, from what is known as it leaves.
+
+    That is its own delay, and the mean of what flights to the same place lost on their way (or made up, where
+    it is negative) that landed in the 24 hours before it left; missing if none did.
+    """
+    hour = pd.to_datetime(flights["time_hour"])
+    left = (hour - hour.min()) / pd.Timedelta(minutes=1) + flights["minute"] + flights["dep_delay"]
+    landed = left + flights["air_time"] + _TAXIING
+    known = pd.DataFrame(
+        {"left": left, "landed": landed, "lost": flights["arr_delay"] - flights["dep_delay"]}
+    )
+    by_place = known.groupby(flights["dest"], observed=True)
+    return flights["dep_delay"] + pd.concat([_lost_lately(there) for _, there in by_place])
+
+
+def _lost_lately(flights: pd.DataFrame) -> pd.Series[float]:
+    """For each of the *flights* the mean of what those lost that landed in the day before it left."""
+    landed = flights.sort_values("landed", kind="stable")
+    total = np.concatenate([[0], landed["lost"].cumsum()])
+    since, until = (
+        np.searchsorted(landed["landed"], flights["left"] - age, side="right") for age in (_DAY, 0)
+    )
+    with np.errstate(invalid="ignore"):  # none landed
+        return pd.Series((total[until] - total[since]) / (until - since), flights.index)
 
 
 def _file() -> Path:

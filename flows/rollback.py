@@ -1,25 +1,45 @@
-"""Take the version in force down and put its trusted predecessor in force."""
+"""Take the version in force down and put its trusted predecessor in force, by hand or because of an alert."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from prefect import flow
 
+from registry.monitoring_policy import RollbackPolicy
 from registry.references import CHAMPION
+from registry.rollback import Alert
 from registry.tables import LedgerEntry
-from registry.tasks import roll_back_champion
+from registry.tasks.rollback import answer_alert, roll_back_champion
 
 
 @flow(flow_run_name="roll back {model}")
-def rollback(model: str, reason: str, version: int | None = None, alias: str = CHAMPION) -> LedgerEntry:
+def rollback(
+    model: str,
+    reason: str,
+    version: int | None = None,
+    alias: str = CHAMPION,
+    alert: str | None = None,
+    occurred: datetime | None = None,
+    policy: RollbackPolicy | None = None,
+) -> LedgerEntry:
     """Go back to the newest champion that is still trusted and works.
 
     Args:
         model: Name of the model.
         reason: Why; it goes into the ledger.
-        version: The number of the version that is to come down; whichever is in force if not given.
+        version: The number of the version that is to come down; whichever is, or at the time of the alert
+            was, in force if not given.
         alias: What to roll back.
+        alert: What names the alert that this answers. An alert is answered once; if nothing may move, the
+            ledger says why.
+        occurred: When the alert was raised.
+        policy: What an alert asks of the version to go back to, and what it holds back afterwards.
 
     Returns:
-        The ledger's new entry.
+        The ledger's entry.
     """
-    return roll_back_champion(model, reason, bad=version, alias=alias)
+    if alert is None:
+        return roll_back_champion(model, reason, bad=version, alias=alias)
+    raised = Alert(model=model, reason=reason, key=alert, alias=alias, version=version, at=occurred)
+    return answer_alert(raised, policy)

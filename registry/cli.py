@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import csv
 import json as json_format
 import os
 import sys
 import tomllib
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
 
 import typer
 from pydantic import ValidationError
 
 from registry import console
 from registry.exceptions import (
+    EventsUnavailable,
     InvalidName,
+    InvalidObservation,
     InvalidPolicy,
     InvalidReference,
     ReasonMissing,
     RegistryError,
 )
 from registry.facade import Registry
+from registry.health import Reading
+from registry.monitoring import moment_of
+from registry.monitoring_policy import MonitoringPolicy
 from registry.policy import Better, Check, Floor, NotWorse, PromotionPolicy
 from registry.references import CHAMPION, LATEST, Reference, check_model_name
+from registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
     from registry.datasets import Dataset
@@ -38,7 +46,7 @@ app = typer.Typer(
 
 _CENTURY = 876_000  # hours
 
-_MISUSE = (InvalidName, InvalidPolicy, InvalidReference, ReasonMissing)
+_MISUSE = (InvalidName, InvalidObservation, InvalidPolicy, InvalidReference, ReasonMissing)
 
 
 def _reason(text: str) -> str:
@@ -105,6 +113,12 @@ def show(ref: Ref, *, json: Json = False) -> None:
         aliases=registry.aliases(version.model),
         quarantined=[alias for alias, fallen in quarantined.items() if version.number in fallen],
         datasets={fingerprint: registry.dataset(fingerprint) for fingerprint in known},
+        health=[
+            row
+            for alias, number in registry.aliases(version.model).items()
+            if number == version.number
+            for row in registry.health(version.model, alias=alias)
+        ],
         evaluations=evaluations,
         entries=[entry for entry in registry.history(version.model) if _concerns(entry, version.number)],
     )
@@ -263,6 +277,123 @@ def rollback(
 
 
 @app.command()
+def observe(
+    ref: Ref,
+    metric: Annotated[str, typer.Option(help="scikit-learn scorer name by which the version was evaluated.")],
+    value: Annotated[float | None, typer.Option(help="What it is on the batch; higher is better.")] = None,
+    rows: Annotated[int | None, typer.Option(help="How many rows the batch has.")] = None,
+    batch: Annotated[str, typer.Option(help="What names the batch; it counts once.")] = "",
+    at: Annotated[
+        datetime | None,
+        typer.Option(parser=_moment, metavar="TIME", help="The batch's time; that in its name, else now."),
+    ] = None,
+    batches: Annotated[
+        Path | None, typer.Option(help="CSV file with columns batch, value, rows and perhaps at, instead.")
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="Monitoring policy as a JSON or TOML file.")] = None,
+    alias: Alias = CHAMPION,
+    *,
+    json: Json = False,
+) -> None:
+    """Record what a metric was on live rows; what is held of the version since is printed."""
+    registry = Registry()
+    rules = None if policy is None else _read_monitoring_policy(policy)
+    single = [] if value is None and rows is None else [(batch, value, rows, at)]
+    observations = registry.observe_many(
+        ref,
+        metric=metric,
+        readings=_readings(_batches(batches) if batches else single),
+        alias=alias,
+        policy=rules,
+    )
+    console.show_observations(observations, json=json)
+    for name in dict.fromkeys(row.alias for row in observations):
+        _announce_alarms(registry, Reference.parse(ref).model, name)
+
+
+def _announce_alarms(registry: Registry, model: str, alias: str) -> None:
+    """Tell Prefect what the observations led to; if it can't hear it now, the next run does."""
+    if not registry.alarms(model, alias=alias):
+        return
+    from registry.tasks.announcements import announce_alarms  # noqa: PLC0415, most commands need no Prefect
+    from registry.tasks.events import require_server  # noqa: PLC0415
+
+    try:
+        require_server()
+        for decision in announce_alarms(registry, model, alias):
+            console.note(f"Prefect was told: {decision.reference} is {decision.status}")
+    except EventsUnavailable as error:
+        console.complain(f"{error}; the next observation or monitor run tells it")
+
+
+@app.command()
+def health(
+    name: Name,
+    metric: Annotated[
+        str, typer.Option(help="The batches of this metric; the newest of each if not given.")
+    ] = "",
+    chart: Annotated[
+        Path | None, typer.Option(help="Draw a metric's control chart into this PNG file.")
+    ] = None,
+    last: Annotated[int, typer.Option(help="So many batches.", min=1)] = 20,
+    alias: Alias = CHAMPION,
+    *,
+    json: Json = False,
+) -> None:
+    """Show what was observed of the versions in force, and what is held of them."""
+    registry = Registry()
+    entries = registry.history(name, alias=alias)
+    if chart is not None and not metric:
+        raise typer.BadParameter("a chart shows one metric; name it, such as --metric accuracy")
+    rows = (
+        registry.observations(name, metric=metric, alias=alias, most=last)
+        if metric
+        else registry.health(name, alias=alias)
+    )
+    if chart is not None:
+        console.draw_control_chart(registry.observations(name, metric=metric, alias=alias), entries, chart)
+    console.show_observations(rows, json=json)
+
+
+@app.command()
+def alert(
+    name: Name,
+    reason: Reason,
+    version: Annotated[int | None, typer.Option(help="Which version is bad; the one in force now.")] = None,
+    alias: Alias = CHAMPION,
+) -> None:
+    """Tell Prefect that a version in force is bad; its rollback deployment answers."""
+    from registry.tasks import events  # noqa: PLC0415, other commands need no Prefect
+
+    accused = version or Registry().resolve(f"{name}@{alias}").number
+    events.require_server()
+    event = events.event(
+        events.ALERTED,
+        name,
+        accused,
+        identity=[uuid4().hex],
+        payload={"alias": alias, "reason": reason},
+    )
+    events.send(event)
+    console.say(f"{name}@{accused} is reported to {events.server()}: event {event.id}")
+
+
+@app.command()
+def serve(
+    *,
+    alerts: Annotated[bool, typer.Option("--alerts", help="Take Alertmanager's webhooks.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 4300,
+) -> None:
+    """Receive alerts from outside at POST /alerts, under the secret in MODEL_REGISTRY_ALERT_SECRET."""
+    if not alerts:
+        raise typer.BadParameter("say what to serve: --alerts")
+    from registry.alerts import serve as receive  # noqa: PLC0415, other commands need no server
+
+    receive(RegistrySettings().alert_secret.get_secret_value(), host, port)
+
+
+@app.command()
 def verify(*, json: Json = False) -> None:
     """Check the ledger's chains and every artifact's digest. 1 if something is wrong."""
     with console.working("checking"):
@@ -308,11 +439,11 @@ def trusted(*, json: Json = False) -> None:
 
 @app.command()
 def demo() -> None:
-    """Replay a year of monthly retraining on 336,776 real flights, in this folder."""
+    """Replay a year of 336,776 real flights here: retraining, monitoring, an incident and its rollback."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    from flows.demo import MODEL, play  # noqa: PLC0415, reading commands need no Prefect
+    from flows.demo import METRIC, MODEL, play  # noqa: PLC0415, reading commands need no Prefect
 
     registry = Registry()
     if MODEL in {model.name for model in registry.models()}:
@@ -322,15 +453,69 @@ def demo() -> None:
         )
         raise typer.Exit(1)
     console.narrate(play(Path("flight-delay")))
-    picture = Path("flight-delay-timeline.png")
-    console.draw_timeline(registry.history(MODEL), picture)
-    console.show_next_steps(MODEL, picture)
+    console.show_next_steps(MODEL, _draw(registry, MODEL, METRIC))
+
+
+def _draw(registry: Registry, model: str, metric: str) -> list[Path]:
+    """Draw the ledger and the observations of a model in this folder."""
+    from registry.reports import control_chart, timeline  # noqa: PLC0415, no other command needs matplotlib
+
+    entries, observations = registry.history(model), registry.observations(model, metric=metric)
+    pictures = {
+        Path(f"{model}-timeline.png"): timeline(entries),
+        Path(f"{model}-health.png"): control_chart(observations, entries),
+    }
+    for path, picture in pictures.items():
+        path.write_bytes(picture)
+    return list(pictures)
 
 
 def _read(registry: Registry, ref: str, data: str) -> Dataset:
     from registry.datasets import Dataset  # noqa: PLC0415, most commands need no pandas
 
     return Dataset.read(data, registry.target_of(ref))
+
+
+def _batches(file: Path) -> list[tuple[str, float | None, int | None, datetime | None]]:
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            table = list(csv.DictReader(lines))
+        return [
+            (
+                row["batch"],
+                float(row["value"]),
+                int(row["rows"]),
+                _moment(row["at"]) if row.get("at") else None,
+            )
+            for row in table
+        ]
+    except KeyError as column:
+        raise InvalidObservation(
+            str(file), f"it has no column {column}; batch, value and rows are needed"
+        ) from None
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise InvalidObservation(str(file), str(error)) from error
+
+
+def _readings(batches: list[tuple[str, float | None, int | None, datetime | None]]) -> list[Reading]:
+    if not batches:
+        raise typer.BadParameter("give --value, --rows and --batch, or a file of --batches")
+    now = datetime.now(UTC)
+    readings = []
+    for batch, value, rows, at in batches:
+        if not batch or value is None or rows is None:
+            raise typer.BadParameter("a batch needs all of --value, --rows and --batch")
+        readings.append(Reading(batch=batch, value=value, rows=rows, at=at or moment_of(batch, now)))
+    return readings
+
+
+def _read_monitoring_policy(file: Path) -> MonitoringPolicy:
+    try:
+        text = file.read_text()
+        content = tomllib.loads(text) if file.suffix == ".toml" else json_format.loads(text)
+        return MonitoringPolicy.model_validate(content)
+    except (OSError, ValueError) as error:
+        raise InvalidPolicy(f"{file}: {_cause(error)}") from error
 
 
 def _choose_policy(file: Path | None, checks: tuple[Check, ...], min_rows: int | None) -> PromotionPolicy:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Evaluation,
         LedgerEntry,
         ModelVersion,
+        Observation,
         RegisteredModel,
         TrustedType,
     )
@@ -55,12 +56,22 @@ _COLOURS = {
     "held": "yellow",
     "inconclusive": "yellow",
     "cleared": "cyan",
+    "alerted": "cyan",
+    "healthy": "green",
+    "suspect": "yellow",
+    "degraded": "red",
+    "world-changed": "magenta",
 }
 
 
 def say(text: str) -> None:
     """Print a line that the terminal may break where it likes, so that it can be copied whole."""
     out.print(visible(text), soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Print what happened beside the answer on the error output."""
+    notes.print(visible(text), soft_wrap=True)
 
 
 def complain(text: str) -> None:
@@ -111,6 +122,7 @@ class Dossier:
     Attributes:
         aliases: What is in force of the model.
         quarantined: The aliases under which the version fell.
+        health: What was last observed of it, by alias and metric, where it is in force.
         datasets: The datasets that the version and its evaluations name, by fingerprint.
         entries: What was decided about the version.
     """
@@ -118,6 +130,7 @@ class Dossier:
     version: ModelVersion
     aliases: Mapping[str, int]
     quarantined: Sequence[str]
+    health: Sequence[Observation]
     datasets: Mapping[str, DatasetRecord]
     evaluations: Sequence[Evaluation]
     entries: Sequence[LedgerEntry]
@@ -166,6 +179,28 @@ def show_history(entries: Sequence[LedgerEntry], *, json: bool) -> None:
         text.highlight_words([f" {entry.kind} "], _COLOURS.get(entry.kind, ""))
         out.print(text)
         out.print(_indented(Text(visible(entry.reason))))
+
+
+def show_observations(observations: Sequence[Observation], *, json: bool) -> None:
+    """What was recorded of batches, and what is held of the version after each."""
+    if json:
+        _print_json([_observation(row) for row in observations])
+        return
+    table = _table("batch", "version", "rows", "value", "floor", "evidence", "status")
+    for row in observations:
+        status = Text.assemble(_coloured(row.status), " (late)" if row.late else "")
+        cells = number(row.value), number(row.floor), number(row.evidence, 2)
+        table.add_row(visible(row.batch), row.reference, f"{row.rows:,}", *cells, status)
+    out.print(table)
+
+
+def draw_control_chart(
+    observations: Sequence[Observation], entries: Sequence[LedgerEntry], picture: Path
+) -> None:
+    """Write the control chart of a metric as a PNG file."""
+    from registry.reports import control_chart  # noqa: PLC0415, most commands need no matplotlib
+
+    picture.write_bytes(control_chart(observations, entries))
 
 
 def show_evaluation(evaluation: Evaluation, dataset: DatasetRecord, *, json: bool) -> None:
@@ -254,25 +289,20 @@ def narrate(acts: Iterator[Act]) -> None:
     """Tell the demo's acts as they happen."""
     with notes.status("starting Prefect's embedded server; the first time takes a while") as status:
         for act in acts:
-            entry = act.entry
             out.print(Text.assemble((act.when, "bold"), f": {act.what}"))
-            in_force = f" {entry.reference}, in force: {entry.in_force or NOTHING}"
-            out.print(Text.assemble("    ", _coloured(entry.kind), in_force))
-            out.print(_indented(Text(visible(entry.reason), "dim")))
+            if act.watched:
+                out.print(_indented(_watched(act.watched)))
+            if act.entry:
+                in_force = f" {act.entry.reference}, in force: {act.entry.in_force or NOTHING}"
+                out.print(Text.assemble("    ", _coloured(act.entry.kind), in_force))
+                out.print(_indented(Text(visible(act.entry.reason), "dim")))
             status.update(f"after {act.when} …")
 
 
-def draw_timeline(entries: Sequence[LedgerEntry], picture: Path) -> None:
-    """Write the timeline of an alias as a PNG file."""
-    from registry.reports import timeline  # noqa: PLC0415, no other command needs matplotlib
-
-    picture.write_bytes(timeline(entries))
-
-
-def show_next_steps(model: str, picture: Path) -> None:
+def show_next_steps(model: str, pictures: Sequence[Path]) -> None:
     """Where the reader may go on after the demo."""
     out.print()
-    say(f"The timeline is drawn in {picture}. The registry is yours to go on with:")
+    say(f"Drawn in {' and '.join(map(str, pictures))}. The registry is yours to go on with:")
     for command in (f"history {model}", f"show {model}@champion", f"versions {model}", "verify"):
         say(f"  registry {command}")
 
@@ -295,6 +325,7 @@ def _dossier(dossier: Dossier) -> dict[str, Any]:
     trained_on = dossier.datasets[dossier.version.trained_on]
     return _version(dossier.version, dossier.aliases) | {
         "quarantined": list(dossier.quarantined),
+        "health": [_observation(row) for row in dossier.health],
         "training_data": trained_on.model_dump(mode="json"),
         "evaluations": [_evaluation(evaluation) for evaluation in dossier.evaluations],
         "ledger": [entry.model_dump(mode="json") for entry in dossier.entries],
@@ -310,6 +341,7 @@ def _facts(dossier: Dossier) -> dict[str, str]:
         "version": version.reference,
         "in force as": ", ".join(_names(version, dossier.aliases)) or NOTHING,
         "quarantined": ", ".join(dossier.quarantined) or NOTHING,
+        "health": "; ".join(map(_health, dossier.health)) or NOTHING,
         "estimator": version.estimator,
         "parameters": json_format.dumps(version.params),
         "trained on": f"{data.name}, {count(data.rows, 'row')}{source} ({data.fingerprint[:12]})",
@@ -338,6 +370,30 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
         for row in rows
     ]
+
+
+def _observation(row: Observation) -> dict[str, Any]:
+    dumped = row.model_dump(mode="json", exclude={"state", "policy"})
+    return {name: dumped[name] for name in type(row).model_fields if name in dumped}
+
+
+def _health(row: Observation) -> str:
+    """Such as ``healthy by accuracy (0.9100 on batch 2026-03-01, floor 0.8800)``."""
+    numbers = f"{number(row.value)} on batch {row.batch}, floor {number(row.floor)}"
+    return f"{row.alias} is {row.status} by {row.metric} ({numbers})"
+
+
+def _watched(rows: Sequence[Observation]) -> Text:
+    """Such as ``healthy: mean accuracy 0.910, floor 0.880; evidence up to 0.0040``."""
+    newest, single = rows[-1], len(rows) == 1
+    value = sum(row.value * row.rows for row in rows) / sum(row.rows for row in rows)
+    evidence = f"evidence {'' if single else 'up to '}{number(max(row.evidence for row in rows), 2)}"
+    if newest.target is not None:
+        theirs, ours = sum(row.target_only for row in rows), sum(row.champion_only for row in rows)
+        evidence = f"right alone: @{newest.target} on {theirs:,}, @{newest.version} on {ours:,}"
+    value_of = f"{'' if single else 'mean '}{newest.metric} {number(value, 3)}"
+    numbers = f": {value_of}, floor {number(newest.floor, 3)}; {evidence}"
+    return Text.assemble(_coloured(newest.status), numbers)
 
 
 def _cells(measured: Measured | None) -> list[str]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -14,7 +15,10 @@ import httpx
 from tests.servers.process import await_ready, end, free_ports, workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+POOL = "registry"
+ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
@@ -35,6 +39,7 @@ def prefect_server() -> Iterator[str]:
                 | {
                     "PREFECT_HOME": str(folder),
                     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+                    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.2",
                     "PREFECT_SERVER_UI_API_URL": url,
                     "DO_NOT_TRACK": "1",
                 },
@@ -51,3 +56,48 @@ def _is_healthy(url: str) -> bool:
         return httpx.get(f"{url}/health", timeout=2).is_success
     except httpx.TransportError:
         return False
+
+
+def prefect(api: str, *arguments: str, **environment: str) -> None:
+    """Run Prefect's own command from the repository's root, where deployments are made."""
+    done = subprocess.run(  # noqa: S603, the command is the tests' own
+        [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+        cwd=ROOT,
+        env=_environment(api, environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def deploy(api: str, home: Path) -> None:
+    """Put the repository's deployments onto the server, into a pool for processes."""
+    prefect(api, "work-pool", "create", POOL, "--type", "process", "--overwrite", PREFECT_HOME=str(home))
+    prefect(api, "deploy", "--all", "--prefect-file", "deployments/prefect.yaml", PREFECT_HOME=str(home))
+
+
+@contextmanager
+def prefect_worker(api: str, home: Path, **environment: str) -> Iterator[Path]:
+    """Let a worker start the runs of the pool; gives its log."""
+    log = home / "worker.log"
+    with log.open("wb") as output:
+        worker = subprocess.Popen(  # noqa: S603, the command is the tests' own
+            [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL],
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=_environment(
+                api, {"PREFECT_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1", **environment}
+            ),
+        )
+    try:
+        await_ready(worker, lambda: b"started" in log.read_bytes(), log)
+        yield log
+    finally:
+        end(worker, signal.SIGTERM)
+
+
+def _environment(api: str, more: Mapping[str, str]) -> dict[str, str]:
+    return os.environ | {"PREFECT_API_URL": api, "DO_NOT_TRACK": "1", **more}

@@ -6,12 +6,28 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import registry
+from registry import Registry
+from registry.health import Contrast, Reading
+from registry.monitoring_policy import MonitoringPolicy, RollbackPolicy
+from tests.three_versions import three_versions
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).parents[2]
 LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
 HEAVY = {"prefect", "sklearn", "pandas", "boto3", "numpy", "scipy", "matplotlib", "alembic", "skops", "rich"}
+OF_ESTIMATORS = {"sklearn", "pandas", "numpy", "scipy", "matplotlib", "skops", "pyarrow", "boto3", "alembic"}
+ANSWER = """
+from registry.monitoring_policy import RollbackPolicy
+from registry.rollback import Alert
+alert = Alert(model="churn", reason="it fell", key="17", version=3)
+entry = registry.answer(alert, RollbackPolicy(served=0))
+assert entry.evidence["proof"] == "answered beside the champion"
+"""
 
 
 def _run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -67,6 +83,51 @@ def test_what_only_reads_loads_no_heavy_library(tmp_path: Path) -> None:
     models = "from registry import Registry; Registry('sqlite:///used.db').models()"
     _loaded_by(models, tmp_path)  # makes the database, for which it needs Alembic
     assert HEAVY.isdisjoint(_loaded_by(models, tmp_path))
+
+
+def test_the_flow_that_rolls_back_loads_no_library_of_an_estimator(tmp_path: Path) -> None:
+    assert OF_ESTIMATORS.isdisjoint(_loaded_by("import flows.rollback", tmp_path))
+
+
+def test_an_alert_waits_for_no_library_where_the_target_answered_lately(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    with three_versions(tmp_path_factory, tmp_path) as registry:
+        for number in (1, 2, 3):
+            registry.assign(f"churn@{number}", reason=f"version {number}")
+        now = registry.backend.rows.clock()
+        readings = [
+            Reading(batch="the fall", value=0.1, rows=500, at=now),
+            Reading(
+                batch="after it",
+                value=0.1,
+                rows=500,
+                at=now,
+                contrast=Contrast(target=2, champion_only=0, target_only=90),
+            ),
+        ]
+        policy = MonitoringPolicy(rollback=RollbackPolicy(served=0))
+        registry.observe_many("churn@champion", metric="accuracy", readings=readings, policy=policy)
+        assert HEAVY.isdisjoint(_loaded_by(f"{_opened(registry)}\n{ANSWER}", tmp_path))
+        assert registry.aliases("churn") == {"champion": 2}
+
+
+def test_recording_an_accuracy_loads_no_heavy_library(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    with three_versions(tmp_path_factory, tmp_path) as registry:
+        registry.assign("churn@3", reason="start")
+        for batch in ("first", "second"):
+            observe = (
+                f"registry.observe('churn@champion', metric='accuracy', value=0.8, rows=9, batch='{batch}')"
+            )
+            assert HEAVY.isdisjoint(_loaded_by(f"{_opened(registry)}\n{observe}", tmp_path))
+        assert len(registry.observations("churn", metric="accuracy")) == 2
+
+
+def _opened(registry: Registry) -> str:
+    database, artifacts = registry.backend.rows.name, registry.backend.artifacts.location
+    return f"from registry import Registry; registry = Registry({database!r}, artifacts={artifacts!r})"
 
 
 def _loaded_by(code: str, folder: Path) -> list[str]:
