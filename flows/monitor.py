@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from registry.datasets import Dataset
-from registry.exceptions import EmptyDataset
+from registry.exceptions import EmptyDataset, InvalidDataset, InvalidObservation
 from registry.monitoring import moment_of
 from registry.monitoring_policy import MonitoringPolicy
 from registry.references import CHAMPION
@@ -40,7 +40,8 @@ def monitor(
     Args:
         model: Name of the model.
         source: Parquet or CSV file, on disk or `s3://`, in whose name `{start}` and `{end}` stand for the
-            window, such as `labels/{start:%Y-%m-%d}.parquet`; or, with a query, a database's URL.
+            window, such as `labels/{start:%Y-%m-%d}.parquet`; or, with a query, a database's URL. Leave its
+            password to the driver's own means, such as PGPASSWORD, because Prefect shows parameters.
         metric: What to score, by a scikit-learn scorer's name; the version was evaluated by it.
         query: An SQL statement for the labelled rows, in which `:start` and `:end` stand for the window.
         window: How much time a batch covers.
@@ -69,6 +70,8 @@ def monitor(
 
 def _window(now: datetime, window: timedelta) -> tuple[datetime, datetime]:
     """The last whole window before *now*; windows are counted from the beginning of 1970, UTC."""
+    if window <= timedelta(0):
+        raise InvalidObservation(f"a window of {window}", "give one of some length, such as a day")
     past = datetime.fromtimestamp(now.timestamp(), UTC) - _EPOCH  # Prefect's times do not divide by windows
     end = _EPOCH + past // window * window
     return end - window, end
@@ -82,5 +85,13 @@ def _read(reference: str, source: str, query: str | None, window: dict[str, date
     with open_registry() as registry:
         target = registry.target_of(reference)
     if query is None:
-        return Dataset.read(source.format_map(window), target)
+        return Dataset.read(_filled(source, window), target)
     return Dataset.query(source, query, target, parameters=window)
+
+
+def _filled(source: str, window: dict[str, datetime]) -> str:
+    try:
+        return source.format_map(window)
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        reason = f"{error} can't be filled in; {{start}} and {{end}} can, such as {{start:%Y-%m-%d}}"
+        raise InvalidDataset(source, reason) from None

@@ -365,7 +365,7 @@ def alert(
     """Tell Prefect that a version in force is bad; its rollback deployment answers."""
     from registry.tasks import events  # noqa: PLC0415, other commands need no Prefect
 
-    accused = version or Registry().resolve(f"{name}@{alias}").number
+    accused = Registry().resolve(f"{name}@{alias if version is None else version}").number
     events.require_server()
     event = events.event(
         events.ALERTED,

@@ -59,10 +59,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def heard(api: str, since: datetime, name: str | None = None) -> list[dict[str, Any]]:
-    """The events about ``churn`` since then, or those of a *name*, that the server accepted, oldest first.
+def heard(api: str, since: datetime, name: str, *, least: int = 0) -> list[dict[str, Any]]:
+    """The events of this *name* about ``churn`` since then that the server accepted, oldest first.
 
-    One that is sent by this function is the last; when it has come, all others have.
+    An event that is sent by this function is the last: when it has come, all others that were sent have. Of
+    those that a process emits in the background the *least* number is waited for.
     """
     last = events.event("tests.asked", "churn", None, identity=[uuid4().hex], payload={})
     events.send(last)
@@ -71,9 +72,8 @@ def heard(api: str, since: datetime, name: str | None = None) -> list[dict[str, 
     while True:
         answer = httpx.post(f"{api}/events/filter", json={"filter": {**about, "order": "ASC"}, "limit": 50})
         found = answer.raise_for_status().json()["events"]
-        if str(last.id) in {each["id"] for each in found}:
-            return [
-                each for each in found if each["event"] == name or (not name and each["id"] != str(last.id))
-            ]
+        named = [each for each in found if each["event"] == name]
+        if str(last.id) in {each["id"] for each in found} and len(named) >= least:
+            return named
         assert time.monotonic() < deadline, found
         time.sleep(0.1)

@@ -7,7 +7,5 @@ from prefect.artifacts import create_markdown_artifact
 
 def publish(model: str, kind: str, markdown: str) -> None:
     """Prefect's artifact keys know letters, digits and dashes only."""
-    readable = model.replace(".", "-").replace("_", "-")
-    create_markdown_artifact(
-        key=f"model-{readable}-{kind}", markdown=markdown, description=f"{kind} of {model}"
-    )
+    readable = f"model-{model}-{kind}".replace(".", "-").replace("_", "-")
+    create_markdown_artifact(key=readable, markdown=markdown, description=f"{kind} of {model}")

@@ -62,7 +62,8 @@ def publish_health(model: str, metric: str, alias: str = CHAMPION) -> None:
         observations = registry.observations(model, metric=metric, alias=alias)
         entries = registry.history(model, alias=alias)
     if observations:
-        publish(model, "health", reports.health_card(observations, entries))
+        watched = "health" if alias == CHAMPION else f"{alias}-health"
+        publish(model, f"{watched}-{metric}", reports.health_card(observations, entries))
 
 
 def _told(observation: Observation) -> Observation:
