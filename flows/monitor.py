@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from logging import INFO, WARNING
 
 from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from registry.datasets import Dataset
+from registry.datasets import Dataset, is_url
 from registry.exceptions import EmptyDataset, InvalidDataset, InvalidObservation
 from registry.monitoring import moment_of
 from registry.monitoring_policy import MonitoringPolicy
@@ -59,13 +60,30 @@ def monitor(
         rows = _read(f"{model}@{alias}", source, query, {"start": start, "end": end})
         key = batch or _key(start)
         seen = Batch(rows=rows, key=key, at=moment_of(key, start), metric=metric)
-        return score_champion(f"{model}@{alias}", seen, policy)
+        return _told(score_champion(f"{model}@{alias}", seen, policy))
     except EmptyDataset as nothing:
         get_run_logger().warning("nothing to observe: %s", nothing)
         return None
     finally:  # an alarm of an earlier run that nobody heard does not wait for labels
         check_champion(model, alias)
         publish_health(model, metric, alias)
+
+
+def _told(observation: Observation) -> Observation:
+    """Say in the run's log what was seen; louder where it is not well."""
+    level = INFO if observation.status == "healthy" else WARNING
+    get_run_logger().log(
+        level,
+        "%s: %s %.4g on batch %s (%d rows, floor %.4g): %s",
+        observation.reference,
+        observation.metric,
+        observation.value,
+        observation.batch,
+        observation.rows,
+        observation.floor,
+        observation.status,
+    )
+    return observation
 
 
 def _window(now: datetime, window: timedelta) -> tuple[datetime, datetime]:
@@ -90,6 +108,8 @@ def _read(reference: str, source: str, query: str | None, window: dict[str, date
 
 
 def _filled(source: str, window: dict[str, datetime]) -> str:
+    if is_url(source):
+        return source  # which is refused without being shown
     try:
         return source.format_map(window)
     except (KeyError, ValueError, IndexError, AttributeError) as error:

@@ -21,6 +21,7 @@ def rollback(
     alias: str = CHAMPION,
     alert: str | None = None,
     occurred: datetime | None = None,
+    target: int | None = None,
     policy: RollbackPolicy | None = None,
 ) -> LedgerEntry:
     """Go back to the newest champion that is still trusted and works.
@@ -34,12 +35,16 @@ def rollback(
         alert: What names the alert that this answers. An alert is answered once; if nothing may move, the
             ledger says why.
         occurred: When the alert was raised.
-        policy: What an alert asks of the version to go back to, and what it holds back afterwards.
+        target: The number of the version that was better on live rows: an alert goes back to it if it works.
+        policy: What an alert asks of the version to go back to, and what it holds back afterwards; if not
+            given, the one by which the alias was watched last.
 
     Returns:
         The ledger's entry.
     """
     if alert is None:
         return roll_back_champion(model, reason, bad=version, alias=alias)
-    raised = Alert(model=model, reason=reason, key=alert, alias=alias, version=version, at=occurred)
+    raised = Alert(
+        model=model, reason=reason, key=alert, alias=alias, version=version, at=occurred, target=target
+    )
     return answer_alert(raised, policy)

@@ -38,7 +38,7 @@ class Alarm:
 
     Attributes:
         model: The model's name.
-        version: The version that is to blame; whichever is in force if None.
+        version: The version that is to blame; whichever was in force as the alert began to fire if None.
         alias: The alias concerned.
         reason: Why, on one line.
         since: When the alert began to fire, as it was sent.

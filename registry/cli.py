@@ -9,11 +9,11 @@ import sys
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 from uuid import uuid4
 
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from registry import console
 from registry.exceptions import (
@@ -34,8 +34,10 @@ from registry.references import CHAMPION, LATEST, Reference, check_model_name
 from registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from registry.datasets import Dataset
-    from registry.tables import LedgerEntry
+    from registry.tables import LedgerEntry, Observation
 
 app = typer.Typer(
     help="Versions of models: what there is, what is in force and why, and what to do about it.",
@@ -43,6 +45,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+P = TypeVar("P", bound=BaseModel)
 
 _CENTURY = 876_000  # hours
 
@@ -297,16 +301,15 @@ def observe(
 ) -> None:
     """Record what a metric was on live rows; what is held of the version since is printed."""
     registry = Registry()
-    rules = None if policy is None else _read_monitoring_policy(policy)
+    rules = None if policy is None else _read_policy(policy, MonitoringPolicy)
     single = [] if value is None and rows is None else [(batch, value, rows, at)]
-    observations = registry.observe_many(
-        ref,
-        metric=metric,
-        readings=_readings(_batches(batches) if batches else single),
-        alias=alias,
-        policy=rules,
-    )
+    readings = _readings(_batches(batches) if batches else single)
+    observations = registry.observe_many(ref, metric=metric, readings=readings, alias=alias, policy=rules)
     console.show_observations(observations, json=json)
+    for reading, row in zip(readings, observations, strict=True):
+        if (reading.value, reading.rows) != (row.value, row.rows):
+            known = f"{row.batch} was recorded before, of {row.reference} with {row.value} on {row.rows} rows"
+            console.note(f"warning: {known}; what is given now was not taken")
     for name in dict.fromkeys(row.alias for row in observations):
         _announce_alarms(registry, Reference.parse(ref).model, name)
 
@@ -323,7 +326,7 @@ def _announce_alarms(registry: Registry, model: str, alias: str) -> None:
         for decision in announce_alarms(registry, model, alias):
             console.note(f"Prefect was told: {decision.reference} is {decision.status}")
     except EventsUnavailable as error:
-        console.complain(f"{error}; the next observation or monitor run tells it")
+        console.note(f"warning: recorded, but {error}; the next observation or monitor run tells it")
 
 
 @app.command()
@@ -345,14 +348,31 @@ def health(
     entries = registry.history(name, alias=alias)
     if chart is not None and not metric:
         raise typer.BadParameter("a chart shows one metric; name it, such as --metric accuracy")
-    rows = (
-        registry.observations(name, metric=metric, alias=alias, most=last)
-        if metric
-        else registry.health(name, alias=alias)
-    )
+    rows = registry.health(name, alias=alias)
+    if metric:
+        rows = registry.observations(name, metric=metric, alias=alias, most=last)
+        if not rows:
+            console.complain(f"nothing was observed of {name}@{alias} by {metric!r}")
+            raise typer.Exit(1)
     if chart is not None:
-        console.draw_control_chart(registry.observations(name, metric=metric, alias=alias), entries, chart)
-    console.show_observations(rows, json=json)
+        _write(chart, registry.observations(name, metric=metric, alias=alias), entries)
+    console.show_health(
+        console.Health(
+            alias=f"{name}@{alias}",
+            in_force=registry.aliases(name).get(alias),
+            pause=registry.pause(name, alias=alias),
+            observations=rows,
+        ),
+        json=json,
+    )
+
+
+def _write(chart: Path, observations: Sequence[Observation], entries: Sequence[LedgerEntry]) -> None:
+    try:
+        console.draw_control_chart(observations, entries, chart)
+    except OSError as error:
+        console.complain(f"{chart} can't be written: {error.strerror}")
+        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -509,20 +529,11 @@ def _readings(batches: list[tuple[str, float | None, int | None, datetime | None
     return readings
 
 
-def _read_monitoring_policy(file: Path) -> MonitoringPolicy:
-    try:
-        text = file.read_text()
-        content = tomllib.loads(text) if file.suffix == ".toml" else json_format.loads(text)
-        return MonitoringPolicy.model_validate(content)
-    except (OSError, ValueError) as error:
-        raise InvalidPolicy(f"{file}: {_cause(error)}") from error
-
-
 def _choose_policy(file: Path | None, checks: tuple[Check, ...], min_rows: int | None) -> PromotionPolicy:
     if file is not None and (checks or min_rows is not None):
         raise InvalidPolicy(f"{file} says all that must hold; give the file or the options, not both")
     if file is not None:
-        return _read_policy(file)
+        return _read_policy(file, PromotionPolicy)
     if not checks:
         raise InvalidPolicy("nothing must hold; say what must by --better, --not-worse, --floor or --policy")
     if min_rows is None:
@@ -530,11 +541,11 @@ def _choose_policy(file: Path | None, checks: tuple[Check, ...], min_rows: int |
     return PromotionPolicy(checks=checks, min_rows=min_rows)
 
 
-def _read_policy(file: Path) -> PromotionPolicy:
+def _read_policy(file: Path, kind: type[P]) -> P:
     try:
         text = file.read_text()
         content = tomllib.loads(text) if file.suffix == ".toml" else json_format.loads(text)
-        return PromotionPolicy.model_validate(content)
+        return kind.model_validate(content)
     except (OSError, ValueError, InvalidPolicy) as error:
         raise InvalidPolicy(f"{file}: {_cause(error)}") from error
 

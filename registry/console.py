@@ -194,6 +194,50 @@ def show_observations(observations: Sequence[Observation], *, json: bool) -> Non
     out.print(table)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """What is held of the version in force under an alias.
+
+    Attributes:
+        alias: Such as ``churn@champion``.
+        in_force: The version's number; None if there is none.
+        pause: Why nothing is promoted by itself; None if it is.
+        observations: What was observed, oldest first.
+    """
+
+    alias: str
+    in_force: int | None
+    pause: str | None
+    observations: Sequence[Observation]
+
+
+def show_health(health: Health, *, json: bool) -> None:
+    """Which version is in force, what was observed, and what is waited for."""
+    if json:
+        _print_json([_observation(row) for row in health.observations])
+        return
+    say(f"{health.alias} is {'vacant' if health.in_force is None else f'version {health.in_force}'}")
+    if health.pause is not None:
+        say(health.pause)
+    if not health.observations:
+        say("nothing was observed of it yet")
+        return
+    show_observations(health.observations, json=False)
+    newest = health.observations[-1]
+    if newest.status != "healthy" and newest.state["contest"]:
+        say(_contest(newest))
+
+
+def _contest(row: Observation) -> str:
+    contest, seen = row.state["contest"], row.state["suspicion"]["seen"]["batches"]
+    target = f"{row.model}@{contest['target']}"
+    return (
+        f"since the alarm only {target} was right on {count(contest['target_only'], 'row')}, only"
+        f" {row.reference} on {contest['champion_only']:,}, in {contest['batches']:,} of"
+        f" {count(seen, 'batch')}"
+    )
+
+
 def draw_control_chart(
     observations: Sequence[Observation], entries: Sequence[LedgerEntry], picture: Path
 ) -> None:

@@ -35,7 +35,7 @@ _POSTGRESQL_OPTIONS = {
     " -c timezone=UTC",
 }
 
-_SECRETS = ("password", "sslpassword")  # options in whose place a URL that is shown has nothing
+_SECRETS = ("password", "sslpassword")  # options that the engine's own URL does not keep
 _ALONE = {"sqlite_begin": "BEGIN IMMEDIATE"}
 
 
@@ -58,8 +58,13 @@ def connect(url: str) -> Engine:
 
 
 def shown(engine: Engine) -> str:
-    """The database's URL without its password."""
-    return engine.url.render_as_string(hide_password=True)
+    """The database's URL as people may see it."""
+    return shown_url(engine.url)
+
+
+def shown_url(url: URL) -> str:
+    """The *url* without its password, and without its options, which may hold one."""
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 @contextmanager
@@ -95,7 +100,7 @@ def _ensure_schema(engine: Engine) -> None:
 
 
 def _engine(url: str) -> Engine:
-    parsed = _parsed(url)
+    parsed = parse(url)
     secrets = {name: parsed.query[name] for name in _SECRETS if name in parsed.query}
     parsed = parsed.difference_update_query(secrets)
     try:
@@ -107,43 +112,50 @@ def _engine(url: str) -> Engine:
             return engine
         if parsed.drivername in {"postgresql", "postgresql+psycopg"}:
             parsed = parsed.set(drivername="postgresql+psycopg")
-            return create_engine(parsed, pool_pre_ping=True, connect_args=_postgresql(parsed) | secrets)
+            return create_engine(
+                parsed, pool_pre_ping=True, connect_args=postgresql_options(parsed) | secrets
+            )
     except ModuleNotFoundError:
         reason = "its driver is missing; pip install 'prefect-model-registry[postgres]'"
-        raise DatabaseUnavailable(parsed.render_as_string(), reason) from None
-    raise DatabaseUnavailable(
-        parsed.render_as_string(), "write sqlite:///registry.db or postgresql+psycopg://…"
-    )
+        raise DatabaseUnavailable(shown_url(parsed), reason) from None
+    raise DatabaseUnavailable(shown_url(parsed), "write sqlite:///registry.db or postgresql+psycopg://…")
 
 
-def _postgresql(url: URL) -> dict[str, Any]:
-    """Our time limits, to which what the URL itself says is added and before which it goes."""
+def postgresql_options(url: URL, *settings: str) -> dict[str, Any]:
+    """How to connect to a PostgreSQL: in UTC, with time limits and further *settings* such as ``jit=off``.
+
+    What the *url* itself says goes before, but for the settings.
+    """
     ours = {name: value for name, value in _POSTGRESQL_OPTIONS.items() if name not in url.query}
-    if "options" in url.query:
-        ours["options"] = f"{_POSTGRESQL_OPTIONS['options']} {url.query['options']}"
-    return ours
+    parts = [_POSTGRESQL_OPTIONS["options"], url.query.get("options"), *(f"-c {each}" for each in settings)]
+    return ours | {"options": " ".join(str(part) for part in parts if part)}
 
 
-def _parsed(url: str) -> URL:
+def parse(url: str) -> URL:
+    """The *url* in its parts.
+
+    Raises:
+        DatabaseUnavailable: It is none, or its password is not written so that it can be told apart.
+    """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # a port that is no number is a ValueError
-        reason = "this is no database URL; write sqlite:///registry.db"
-        raise DatabaseUnavailable(_cut(url), reason) from None
+        reason = "this is no database URL; write sqlite:///file.db or postgresql+psycopg://user@host/database"
+        raise DatabaseUnavailable(cut(url), reason) from None
     if parsed.host is not None and "@" in f"{parsed.host}{parsed.database}":
-        raise DatabaseUnavailable(_cut(url), "write an @ in its password as %40")
+        raise DatabaseUnavailable(cut(url), "write an @ in its password as %40")
     return parsed
+
+
+def cut(url: str) -> str:
+    """What of an unreadable *url* is surely no password."""
+    return re.split(r"[?;=\s]", re.sub(r":.*@", ":***@", url, flags=re.DOTALL), maxsplit=1)[0]
 
 
 def _refuse_memory(url: URL) -> None:
     if not url.database or ":memory:" in url.database or "mode=memory" in str(url):
         reason = "what is in memory is gone with its connection; name a file, such as sqlite:///registry.db"
-        raise DatabaseUnavailable(str(url), reason)
-
-
-def _cut(url: str) -> str:
-    """What of an unreadable *url* is surely no password."""
-    return re.sub(r":.*@", ":***@", url, flags=re.DOTALL).partition("?")[0]
+        raise DatabaseUnavailable(shown_url(url), reason)
 
 
 def _let_readers_pass_writers(connection: Connection) -> None:

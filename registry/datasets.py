@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,13 +17,17 @@ import pandas as pd
 from pandas.api import types
 from pandas.util import hash_pandas_object
 
-from registry.exceptions import EmptyDataset, InvalidDataset
+from registry.exceptions import DatabaseUnavailable, EmptyDataset, InvalidDataset
 from registry.references import check_text
 from registry.schema import describe, kind
 from registry.tables import DatasetRecord, canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from sqlalchemy import URL, Engine
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 
 # low_memory would let each part of a long file decide on the types of its own rows
@@ -71,6 +76,7 @@ class Dataset:
             ArtifactStoreUnavailable: The bucket can't be used.
         """
         location = str(source)
+        _refuse_url(location)
         ending = _ending(location)
         frame = _parse(_READERS[ending], _bytes_at(location), location)
         return cls(frame, target, name or Path(location).name.removesuffix(ending), location)
@@ -89,10 +95,12 @@ class Dataset:
 
         Args:
             database: SQLAlchemy's URL, such as ``postgresql+psycopg://user:password@host/database``.
-            statement: A query. What it writes, if it does, is rolled back.
+            statement: A query. SQLite and PostgreSQL, which is spoken to through psycopg in UTC, refuse to
+                write anything for it; what it writes elsewhere is rolled back as far as that database can.
             target: The column to predict.
             parameters: Values for the placeholders.
-            name: What people call it; the database and the parameters if not given.
+            name: What people call it; the database, without its password and options, and the parameters if
+                not given.
 
         Raises:
             EmptyDataset: The query has no rows.
@@ -195,26 +203,71 @@ def _parse(reader: Callable[[io.BytesIO], pd.DataFrame], content: bytes, locatio
         raise InvalidDataset(location, f"it can't be read: {error}") from error
 
 
+def is_url(location: str) -> bool:
+    """Whether *location* is a URL, which may hold a password, and not that of an object in a bucket."""
+    return re.match(r"(?!s3://)[\w+.-]{2,}:/", location) is not None
+
+
+def _refuse_url(location: str) -> None:
+    if is_url(location):
+        from registry.database import cut  # noqa: PLC0415, files need no database
+
+        reason = "it is no file: write a path or s3://, and give a database's URL together with a query"
+        raise InvalidDataset(cut(location), reason)
+
+
 def _queried(database: str, statement: str, parameters: dict[str, Any]) -> tuple[str, pd.DataFrame]:
-    """The database's URL without its password, and what it answers."""
-    from sqlalchemy import NullPool, create_engine, make_url, text  # noqa: PLC0415, files need no database
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError  # noqa: PLC0415
+    """The database's URL as people may see it, and what it answers."""
+    from sqlalchemy import text  # noqa: PLC0415, files need no database
+
+    from registry.database import parse, shown_url  # noqa: PLC0415
 
     try:
-        url = make_url(database)
-    except ArgumentError:
-        reason = "this is no database URL; write such as postgresql+psycopg://user@host/database"
-        raise InvalidDataset("of the query", reason) from None
-    shown = url.render_as_string()
+        url = parse(database)
+    except DatabaseUnavailable as error:
+        raise InvalidDataset(error.database, error.reason) from None
     try:
-        engine = create_engine(url, poolclass=NullPool)
+        engine = _reading_engine(url)
         if engine.dialect.name == "sqlite":
             parameters = {name: _text_of(value) for name, value in parameters.items()}
         with engine.connect() as connection:
-            return shown, pd.read_sql_query(text(statement), connection, params=parameters)
-    except (SQLAlchemyError, ModuleNotFoundError) as error:
-        cause = getattr(error, "orig", None) or error
-        raise InvalidDataset(shown, f"the query was not answered: {cause}") from error
+            return shown_url(url), pd.read_sql_query(text(statement), connection, params=parameters)
+    except Exception as error:  # SQLAlchemy, pandas and each driver have their own
+        raise InvalidDataset(shown_url(url), f"the query was not answered: {_cause(error)}") from error
+
+
+def _reading_engine(url: URL) -> Engine:
+    """One whose connections write nothing, where the kind of database has a way to say so."""
+    from sqlalchemy import NullPool, create_engine, event  # noqa: PLC0415, files need no database
+
+    from registry.database import postgresql_options  # noqa: PLC0415
+
+    if url.get_backend_name() == "postgresql":
+        options = postgresql_options(url, "timezone=UTC", "default_transaction_read_only=on")
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"), poolclass=NullPool, connect_args=options
+        )
+    engine = create_engine(url, poolclass=NullPool)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _refuse_writing)
+    return engine
+
+
+def _refuse_writing(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA query_only=ON")
+    cursor.close()
+
+
+def _cause(error: BaseException) -> str:
+    """What the database or its driver said, in a line."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415, files need no database
+
+    if isinstance(error, pd.errors.DatabaseError) and error.__cause__ is not None:
+        error = error.__cause__
+    error = getattr(error, "orig", None) or error
+    said = error.args[0] if isinstance(error, SQLAlchemyError) else error  # the rest is a link
+    return next(iter(str(said).strip().splitlines()), type(error).__name__)
 
 
 def _text_of(value: Any) -> Any:

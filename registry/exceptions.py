@@ -94,7 +94,7 @@ class InvalidPolicy(RegistryError):
     """The policy could not decide anything."""
 
     reason: str
-    wording = "this promotion policy cannot decide: {reason}"
+    wording = "this policy cannot decide: {reason}"
 
 
 @dataclass(eq=False)

@@ -260,8 +260,13 @@ class Registry:
         return {alias: versions for alias, versions in fallen.items() if versions}
 
     def health(self, model: str, *, alias: str = CHAMPION) -> list[Observation]:
-        """What is held of the version in force: its newest observation of each metric, by metric."""
+        """What is held of the version in force: its newest observation of each metric, by metric.
+
+        Raises:
+            ModelNotFound: There is no such model.
+        """
         rows, observations = self.backend.rows, self.backend.observations
+        rows.require_model(model)
         reign = rows.reign(model, alias)
         newest = [
             observations.newest(model, alias, row.metric, reign.version)
@@ -272,8 +277,19 @@ class Registry:
     def observations(
         self, model: str, *, metric: str, alias: str = CHAMPION, most: int = 1000
     ) -> list[Observation]:
-        """The newest observations of a metric, at *most* so many, oldest first."""
+        """The newest observations of a metric, at *most* so many, oldest first.
+
+        Raises:
+            ModelNotFound: There is no such model.
+        """
+        self.backend.rows.require_model(model)
         return self.backend.observations.last(model, alias, metric, most)
+
+    def pause(self, model: str, *, alias: str = CHAMPION) -> str | None:
+        """Why nothing is promoted by itself at present, a freeze or a cooldown; None if it is."""
+        from registry.safeguards import standstill
+
+        return standstill(self.backend, model, alias)
 
     def alarms(
         self, model: str, *, alias: str = CHAMPION, again: timedelta | None = None

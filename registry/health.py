@@ -23,7 +23,7 @@ from registry.detection import Baseline, Consecutive, DegradationDetector, Detec
 from registry.tables import Observation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from registry.ledger import Stamp
     from registry.monitoring_policy import MonitoringPolicy
@@ -34,6 +34,7 @@ CONVINCING = 20
 _BETS = (0.55, 0.6, 0.7, 0.8, 0.9)
 _FAR = 2.576  # the normal law's two-sided p of .01
 _LARGEST_EXPONENT = 700.0
+TWO_POINTS = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +45,13 @@ class Contrast:
         target: The target's number.
         champion_only: Rows on which only the version in force was right, or was closer.
         target_only: Rows on which only the target was.
+        value: The target's own metric on these rows, if it is known.
     """
 
     target: int
     champion_only: int
     target_only: int
+    value: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,7 @@ class Reading:
         rows: How many rows it was measured on.
         at: The batch's own time.
         contrast: What the rollback target answered to these rows, if it was asked.
+        unanswered: Whether there was somebody to ask, and nobody could answer these rows.
     """
 
     batch: str
@@ -68,6 +72,7 @@ class Reading:
     rows: int
     at: datetime
     contrast: Contrast | None = None
+    unanswered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,107 +99,195 @@ class Watch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Pool:
-    """The first healthy batches, until there are enough of them to be pooled with the evaluation."""
+class _Tally:
+    """Some batches: how many, of how many rows, and the sum of the metric over these."""
 
-    total: float = 0.0
-    rows: float = 0.0
     batches: int = 0
+    rows: int = 0
+    total: float = 0.0
+
+    def with_(self, reading: Reading) -> _Tally:
+        return _Tally(
+            batches=self.batches + 1,
+            rows=self.rows + reading.rows,
+            total=self.total + reading.value * reading.rows,
+        )
+
+    @property
+    def value(self) -> float:
+        return self.total / self.rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Contest:
-    """Champion against rollback target on the batches since the alarm.
+    """Champion against one rollback target on batches since the alarm.
 
     Attributes:
         wins: Rows that only the target got right, and
         losses: rows that only the champion did, counted as far as the rows of a batch are independent.
-        batches: Those that the target answered, too.
-        seen: All of them, with the champion's score on their rows in total.
+        ahead: By how much the target's own metric was above the champion's, summed over rows.
     """
 
-    target: int | None = None
+    target: int
     champion_only: int = 0
     target_only: int = 0
     wins: float = 0.0
     losses: float = 0.0
     batches: int = 0
-    seen: int = 0
-    total: float = 0.0
-    rows: int = 0
+    ahead: float = 0.0
 
-    def with_(self, reading: Reading, correlation: float) -> _Contest:
-        seen = replace(
+    def with_(self, reading: Reading, contrast: Contrast, correlation: float) -> _Contest:
+        weight = 1 / (1 + (reading.rows - 1) * correlation)
+        ahead = 0.0 if contrast.value is None else (contrast.value - reading.value) * reading.rows
+        return replace(
             self,
-            seen=self.seen + 1,
-            total=self.total + reading.value * reading.rows,
-            rows=self.rows + reading.rows,
+            champion_only=self.champion_only + contrast.champion_only,
+            target_only=self.target_only + contrast.target_only,
+            wins=self.wins + weight * contrast.target_only,
+            losses=self.losses + weight * contrast.champion_only,
+            batches=self.batches + 1,
+            ahead=self.ahead + ahead,
         )
-        contrast = reading.contrast
+
+    def blames(self, enough: float) -> bool:
+        """Whether the target is better: on more rows, and not worse by the metric."""
+        return self.ahead >= 0 and better(self.wins, self.losses) >= enough
+
+    def absolves(self, enough: float) -> bool:
+        """Whether the champion is."""
+        return self.ahead <= 0 and better(self.losses, self.wins) >= enough
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Suspicion:
+    """What came after an alarm.
+
+    Attributes:
+        since: The time of the alarm's batch, in ISO 8601; older ones tell nothing of what came after it.
+        count: How many suspicions there have been in this reign. Each asks for more evidence than the one
+            before, so that all of them together err in one case of twelve at most.
+        seen: The batches since.
+        contests: By target; the last is the one that answered last.
+    """
+
+    since: str
+    count: int = 1
+    seen: _Tally = field(default_factory=_Tally)
+    contests: tuple[_Contest, ...] = ()
+
+    @classmethod
+    def of(cls, kept: dict[str, Any]) -> _Suspicion:
+        contests = tuple(_Contest(**contest) for contest in kept["contests"])
+        return cls(**{**kept, "seen": _Tally(**kept["seen"]), "contests": contests})
+
+    def with_(self, reading: Reading, correlation: float) -> _Suspicion:
+        seen, contrast = replace(self, seen=self.seen.with_(reading)), reading.contrast
         if contrast is None:
             return seen
-        if seen.target != contrast.target:
-            seen = _Contest(target=contrast.target, seen=seen.seen, total=seen.total, rows=seen.rows)
-        weight = 1 / (1 + (reading.rows - 1) * correlation)
-        return replace(
-            seen,
-            champion_only=seen.champion_only + contrast.champion_only,
-            target_only=seen.target_only + contrast.target_only,
-            wins=seen.wins + weight * contrast.target_only,
-            losses=seen.losses + weight * contrast.champion_only,
-            batches=seen.batches + 1,
-        )
+        others = [contest for contest in self.contests if contest.target != contrast.target]
+        known = [contest for contest in self.contests if contest.target == contrast.target]
+        newest = (known or [_Contest(target=contrast.target)])[0].with_(reading, contrast, correlation)
+        return replace(seen, contests=(*others, newest))
+
+    def kept(self) -> dict[str, Any]:
+        return {**asdict(self), "contests": [asdict(contest) for contest in self.contests]}
+
+    @property
+    def answered(self) -> int:
+        return sum(contest.batches for contest in self.contests)
+
+    @property
+    def enough(self) -> float:
+        return CONVINCING * self.count**2
 
 
 @dataclass(frozen=True, kw_only=True)
 class _State:
-    """What an observation's row hands on to the next one."""
+    """What an observation's row hands on to the next one.
+
+    Attributes:
+        baseline: What is normal, its rows as they were counted; ``reference`` discounts them.
+        pool: The first healthy batches, until they are let into the baseline.
+        typical: How many rows a batch had on average, until then.
+        calm: The batches since the last alarm, where the version is not healthy.
+        longest: The most healthy batches in a row that this reign has seen.
+    """
 
     baseline: Baseline
-    pool: _Pool | None
+    pool: _Tally | None
+    typical: float = 0.0
     wealth: tuple[float, ...] = ()
-    contest: _Contest | None = None
+    suspicion: _Suspicion | None = None
+    calm: _Tally = field(default_factory=_Tally)
     status: str = "healthy"
     alarm: int | None = None
     decided: int | None = None
     healthy: int = 0
+    longest: int = 0
     served: int = 0
     evidence: float = 0.0
     disagreement: float | None = None
-
-    @classmethod
-    def first(cls, baseline: Baseline, reading: Reading) -> _State:
-        """The state before the first batch; the evaluation's rows are taken to be as alike as the batch's."""
-        independent = baseline.counted(reading.value, reading.rows) / reading.rows
-        return cls(baseline=replace(baseline, rows=baseline.rows * independent), pool=_Pool())
 
     @classmethod
     def after(cls, row: Observation) -> _State:
         kept = row.state
         return cls(
             baseline=Baseline(**kept["baseline"]),
-            pool=kept["pool"] and _Pool(**kept["pool"]),
+            pool=kept["pool"] and _Tally(**kept["pool"]),
+            typical=kept["typical"],
             wealth=tuple(kept["wealth"]),
-            contest=kept["contest"] and _Contest(**kept["contest"]),
+            suspicion=kept["suspicion"] and _Suspicion.of(kept["suspicion"]),
+            calm=_Tally(**kept["calm"]),
             status=row.status,
             alarm=row.alarm,
             decided=row.decided,
             healthy=row.healthy,
+            longest=kept["longest"],
             served=row.served,
             evidence=row.evidence,
         )
 
-    def anew(self, policy: MonitoringPolicy) -> _State:
+    def anew(self) -> _State:
         """The state at the beginning of a reign: what is normal stays, the suspicion and its wealth go."""
+        pool = self.pool and _Tally()
+        return _State(baseline=self.baseline, pool=pool, typical=self.typical, served=self.served)
+
+    def by(self, policy: MonitoringPolicy, before: Mapping[str, Any]) -> _State:
+        """The state under a *policy* that may be another than the one *before*; nothing decided is lost."""
         baseline = replace(self.baseline, tolerance=policy.tolerance, correlation=policy.correlation)
-        return _State(baseline=baseline, pool=self.pool and _Pool(), served=self.served)
+        wealth = self.wealth if policy.detector == before["detector"] else ()
+        return replace(self, baseline=baseline, wealth=wealth)
+
+    def seeing(self, reading: Reading) -> _State:
+        """The state with this batch among those that say how large a batch typically is."""
+        if self.pool is None:
+            return self
+        batches = self.pool.batches
+        return replace(self, typical=(self.pool.rows + reading.rows) / (batches + 1))
+
+    @property
+    def reference(self) -> Baseline:
+        """The baseline with its rows counted as if they came in batches, too, whose rows are alike."""
+        alike = (min(self.typical, self.baseline.rows) - 1) * self.baseline.correlation
+        return replace(self.baseline, rows=self.baseline.rows / (1 + max(0.0, alike)))
+
+    @property
+    def _contest(self) -> _Contest | None:
+        """The contest that answered last, unless the version is cleared of the suspicion."""
+        if self.status == "healthy" or self.suspicion is None or not self.suspicion.contests:
+            return None
+        return self.suspicion.contests[-1]
 
     def kept(self) -> dict[str, Any]:
         return {
             "baseline": asdict(self.baseline),
             "pool": self.pool and asdict(self.pool),
+            "typical": self.typical,
             "wealth": list(self.wealth),
-            "contest": self.contest and asdict(self.contest),
+            "suspicion": self.suspicion and self.suspicion.kept(),
+            "contest": self._contest and asdict(self._contest),  # for those who tell of it
+            "calm": asdict(self.calm),
+            "longest": max(self.longest, self.healthy),
             "disagreement": self.disagreement,
         }
 
@@ -215,7 +308,7 @@ def following(
         InvalidObservation: The value or the rows can't be.
         InvalidBaseline: No fall could be told from the reference.
     """
-    before = _continued(own, watch, reading)
+    before = _continued(own, watch).seeing(reading)
     before.baseline.counted(reading.value, reading.rows)  # raises also if nothing is made of it
     latest = _latest(newest)
     late = not watch.in_force or (latest is not None and reading.at < latest)
@@ -235,7 +328,7 @@ def following(
         value=reading.value,
         rows=reading.rows,
         late=late,
-        floor=before.baseline.floor,
+        floor=_limit(watch.policy, before.reference),
         evidence=after.evidence,
         status=after.status,
         alarm=after.alarm,
@@ -274,14 +367,15 @@ def _written(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
 
 
-def _continued(own: Observation | None, watch: Watch, reading: Reading) -> _State:
+def _continued(own: Observation | None, watch: Watch) -> _State:
     if own is None:
         if watch.baseline is None:
             raise AssertionError(watch)  # whoever opens a watch looks the baseline up
-        return _State.first(watch.baseline, reading)
+        return _State(baseline=watch.baseline, pool=_Tally() if watch.policy.first_batches else None)
     state = _State.after(own)
-    same = own.since == watch.since and own.policy == watch.policy.model_dump(mode="json")
-    return state if same or not watch.in_force else state.anew(watch.policy)
+    if not watch.in_force:
+        return state
+    return (state if own.since == watch.since else state.anew()).by(watch.policy, own.policy)
 
 
 @dataclass(frozen=True)
@@ -296,7 +390,7 @@ class _Step:
     def from_(self, before: _State) -> _State:
         detector = _detector(self.watch.policy, before)
         alarmed = detector.update(self.reading.value, self.reading.rows)
-        after = replace(before, wealth=detector.state, evidence=detector.evidence())
+        after = replace(before, wealth=detector.state, evidence=detector.evidence(), disagreement=None)
         if before.status == "suspect":
             return self._looked_into(after)
         if alarmed:
@@ -304,76 +398,99 @@ class _Step:
         return self._calm(after)
 
     def _alarmed(self, state: _State) -> _State:
-        fresh = replace(state, pool=state.pool and _Pool(), healthy=0)
+        fresh = replace(state, pool=state.pool and _Tally(), healthy=0, calm=_Tally())
         if state.status == "degraded":
             return fresh
-        suspect = replace(fresh, status="suspect", alarm=self.sequence, contest=_Contest())
+        count = state.suspicion.count + 1 if state.suspicion else 1
+        suspicion = _Suspicion(since=self.reading.at.isoformat(), count=count)
+        suspect = replace(fresh, status="suspect", alarm=self.sequence, suspicion=suspicion)
         if self.watch.policy.confirm == "never" or not self.watch.has_target():
             return self._decided(suspect, "degraded")
         return suspect
 
     def _looked_into(self, state: _State) -> _State:
-        """A batch after the alarm; one that is older than the alarm tells nothing of what came after."""
-        if self.late:
+        """A batch after the alarm; one that is older than the alarm's tells nothing of what came after."""
+        policy, suspicion = self.watch.policy, state.suspicion
+        if suspicion is None or self.reading.at < datetime.fromisoformat(suspicion.since):
             return state
+        suspicion = suspicion.with_(self.reading, policy.correlation)
+        state = replace(state, suspicion=suspicion)
+        if verdict := self._verdict(suspicion, recovered=suspicion.seen.value >= state.reference.floor):
+            return self._decided(state, verdict)
+        return state
+
+    def _verdict(self, suspicion: _Suspicion, *, recovered: bool) -> str | None:
         policy = self.watch.policy
-        contest = (state.contest or _Contest()).with_(self.reading, policy.correlation)
-        state = replace(state, contest=contest)
-        if better(contest.wins, contest.losses) >= CONVINCING:
-            return self._decided(state, "degraded")
         if self.reading.contrast is None and (policy.confirm == "if_possible" or not self.watch.has_target()):
-            return self._decided(state, "degraded")
-        recovered = contest.total / contest.rows >= state.baseline.floor
-        dismissed = better(contest.losses, contest.wins) >= CONVINCING
-        if dismissed or contest.batches >= policy.patience:
-            return self._decided(state, "healthy" if recovered else "world-changed")
-        return self._decided(state, "healthy") if recovered and contest.seen >= policy.patience else state
+            return "degraded"
+        absolved = False
+        if self.reading.contrast is not None:
+            newest = suspicion.contests[-1]
+            if newest.blames(suspicion.enough):
+                return "degraded"
+            absolved = newest.absolves(suspicion.enough)
+        if absolved or suspicion.answered >= policy.patience:
+            return "healthy" if recovered else "world-changed"
+        if suspicion.seen.batches < policy.patience:
+            return None
+        if recovered:
+            return "healthy"
+        return "degraded" if self.reading.unanswered and not suspicion.answered else None
 
     def _decided(self, state: _State, status: str) -> _State:
         """A world that changed before is not announced again: the decision stays the first one."""
         again = status == "world-changed" and state.decided is not None
         decided = None if status == "healthy" else state.decided if again else self.sequence
-        decision = replace(state, status=status, wealth=(), decided=decided)
-        return replace(decision, alarm=None, contest=None) if status == "healthy" else decision
+        alarm = None if status == "healthy" else state.alarm
+        return replace(state, status=status, wealth=(), decided=decided, alarm=alarm, calm=_Tally())
 
     def _calm(self, state: _State) -> _State:
-        state = replace(state, healthy=state.healthy + 1)
-        if state.status != "healthy":
-            recovered = state.healthy >= self.watch.policy.patience
-            well = replace(state, status="healthy", alarm=None, decided=None, contest=None)
-            return well if recovered else state
-        return self._pooled(replace(state, served=state.served + 1))
+        if state.status == "healthy":
+            return self._pooled(replace(state, healthy=state.healthy + 1, served=state.served + 1))
+        state = replace(state, calm=state.calm.with_(self.reading))
+        if state.calm.batches < self.watch.policy.patience:
+            return state
+        if state.calm.value < state.reference.floor:
+            return replace(state, calm=_Tally())
+        healthy = state.calm.batches
+        return replace(state, status="healthy", alarm=None, decided=None, healthy=healthy, calm=_Tally())
 
     def _pooled(self, state: _State) -> _State:
         """Let the batch into the reference, while that is still open; it closes once and stays closed."""
-        if state.pool is None or not self.watch.policy.first_batches:
+        if state.pool is None:
             return state
-        baseline, value = state.baseline, self.reading.value
-        counted = baseline.counted(value, self.reading.rows)
-        pool = _Pool(
-            total=state.pool.total + value * counted,
-            rows=state.pool.rows + counted,
-            batches=state.pool.batches + 1,
-        )
+        pool, first = state.pool.with_(self.reading), state.baseline
         if pool.batches < self.watch.policy.first_batches:
             return replace(state, pool=pool)
-        rows = baseline.rows + pool.rows
-        pooled = replace(baseline, value=(baseline.value * baseline.rows + pool.total) / rows, rows=rows)
-        return replace(state, pool=None, baseline=pooled, disagreement=_disagreement(baseline, pool))
+        rows = first.rows + pool.rows
+        pooled = replace(first, value=(first.value * first.rows + pool.total) / rows, rows=rows)
+        closed = replace(state, pool=None, typical=pool.rows / pool.batches, baseline=pooled)
+        return replace(closed, disagreement=_disagreement(closed, first, pool))
 
 
-def _disagreement(baseline: Baseline, pool: _Pool) -> float | None:
+def _disagreement(state: _State, first: Baseline, pool: _Tally) -> float | None:
     """By how many standard errors the first batches differ from the evaluation; None if it may be chance."""
-    error = baseline.deviation * sqrt(1 / baseline.rows + 1 / pool.rows)
-    distance = (pool.total / pool.rows - baseline.value) / error
+    alike = replace(state, baseline=first).reference, replace(state, baseline=replace(first, rows=pool.rows))
+    error = first.deviation * sqrt(1 / alike[0].rows + 1 / alike[1].reference.rows)
+    distance = (pool.value - first.value) / error
     return distance if abs(distance) > _FAR else None
 
 
 def _detector(policy: MonitoringPolicy, state: _State) -> Detector:
+    reference = state.reference
     if policy.detector == "threshold":
-        return Threshold(state.baseline)
+        return Threshold(reference, drop=_drop(policy, reference))
     if policy.detector == "consecutive":
-        return Consecutive(state.baseline, state=state.wealth)
-    if not state.wealth:
-        return DegradationDetector(state.baseline, every=policy.every)
-    return DegradationDetector(state.baseline, every=policy.every, state=state.wealth)
+        return Consecutive(reference, drop=_drop(policy, reference), state=state.wealth)
+    return DegradationDetector(reference, every=policy.every, state=state.wealth)
+
+
+def _limit(policy: MonitoringPolicy, reference: Baseline) -> float:
+    """What the value is held against: the floor of the long run, or the threshold of each batch."""
+    return reference.floor if policy.detector == "degradation" else reference.below(_drop(policy, reference))
+
+
+def _drop(policy: MonitoringPolicy, reference: Baseline) -> float:
+    """The fall that a threshold allows: two points of a share, or what the detector would tolerate."""
+    share = reference.sd is None and policy.tolerance is None
+    return TWO_POINTS if share else reference.tolerated

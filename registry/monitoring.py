@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 LONGEST_BATCH = 256
 
 _DATED = re.compile(r"\d{4}-\d\d-\d\d")
+_FARTHEST_EAST = timedelta(hours=14)  # where a day begins first
 _RACES = 5
 _SHARES = frozenset({"accuracy", "f1_micro", "precision_micro", "recall_micro", "recall_weighted"})
 """Metrics that are the mean of one 0 or 1 for each row; the spread of others is the evaluation's to tell."""
@@ -58,7 +59,7 @@ class Subject:
         alias: What the version is, or was, in force as, if *reference* does not say.
         policy: When numbers count as fallen, and what it takes to blame the model; if not given, the one by
             which the version, or the one before it, was watched last, else the defaults. Another policy
-            begins anew.
+            takes over what was found under the one before.
     """
 
     reference: Reference
@@ -71,8 +72,9 @@ def observe(backend: Backend, subject: Subject, readings: Sequence[Reading]) -> 
     """Record what was measured of a version on batches of live rows, in the order given, all or none.
 
     A batch that was recorded before counts once: its row is returned as it is. One that is older than the
-    newest is marked as late; it counts, but tells nothing of what came after an alarm. So is one of a version
-    that is no longer in force, which changes nothing that is held of the one that is.
+    newest is marked as late; it counts, but if it is older than an alarm, it tells nothing of what came
+    after. So is one of a version that is no longer in force, which changes nothing that is held of the one
+    that is.
 
     Raises:
         InvalidObservation: A value, a number of rows, a key or a time can't be; nothing was recorded.
@@ -82,7 +84,7 @@ def observe(backend: Backend, subject: Subject, readings: Sequence[Reading]) -> 
         NotFound: There is no such model or version, or nothing is in force.
     """
     now = backend.rows.clock()
-    readings = [_checked(reading, now) for reading in readings]
+    readings = [_checked(reading, subject.metric, now) for reading in readings]
     for _ in range(_RACES - 1):
         try:
             return backend.observations.append(_watch(backend, subject), readings)
@@ -92,11 +94,16 @@ def observe(backend: Backend, subject: Subject, readings: Sequence[Reading]) -> 
 
 
 def moment_of(batch: str, now: datetime) -> datetime:
-    """The time of a *batch* of which none was given: that in its name, such as ``2026-03-01``, else *now*."""
-    if _DATED.match(batch):
-        with suppress(ValueError):
-            named = datetime.fromisoformat(batch)
-            return named if named.tzinfo else named.replace(tzinfo=UTC)
+    """The time of a *batch* of which none was given: that in its name, such as ``2026-03-01``, else *now*.
+
+    A date is midnight UTC. Where it is today already, but not yet there, the time is *now*.
+    """
+    if not _DATED.match(batch):
+        return now
+    with suppress(ValueError):
+        named = datetime.fromisoformat(batch)
+        named = named if named.tzinfo else named.replace(tzinfo=UTC)
+        return now if now < named <= now + _FARTHEST_EAST else named
     return now
 
 
@@ -108,7 +115,11 @@ def alarms(
     A decision is an observation that raised a suspicion, or ended one as "degraded" or "world-changed". It is
     to be heard again if the version is to come down, the server accepted the event longer than *again* ago,
     and the ledger has no answer to it: whoever was to answer crashed.
+
+    Raises:
+        ModelNotFound: There is no such model.
     """
+    backend.rows.require_model(model)
     reign = backend.rows.reign(model, alias)
     newest = (
         backend.observations.newest(model, alias, row.metric, reign.version)
@@ -118,7 +129,7 @@ def alarms(
     decisions = (
         backend.observations.at(row, decided)
         for row in standing
-        if (decided := row.alarm if row.status == "suspect" else row.decided) is not None
+        if (decided := row.decided or row.alarm) is not None
     )
     return [decision for decision in decisions if _is_due(backend, decision, again)]
 
@@ -231,7 +242,7 @@ def _spread(backend: Backend, evaluation: Evaluation, metric: str) -> float:
     return error * sqrt(evaluation.rows)
 
 
-def _checked(reading: Reading, now: datetime) -> Reading:
+def _checked(reading: Reading, metric: str, now: datetime) -> Reading:
     """The *reading* with numbers that every database can keep, numpy's are none, if it can be."""
     subject = f"batch {reading.batch[:40]!r}"
     check_text("batch", reading.batch)
@@ -243,6 +254,9 @@ def _checked(reading: Reading, now: datetime) -> Reading:
         raise InvalidObservation(
             subject, f"its value is {reading.value}; leave it out, a missing batch is none"
         )
+    if metric.startswith("neg_") and reading.value > 0:
+        reason = f"{metric} is never above 0, as higher is better; write {-reading.value}"
+        raise InvalidObservation(subject, reason)
     if reading.at.tzinfo is None:
         raise InvalidObservation(subject, f"its time {reading.at:%Y-%m-%d %H:%M} has no zone; give it one")
     if reading.at > now:

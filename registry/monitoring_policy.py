@@ -22,7 +22,8 @@ class RollbackPolicy(BaseModel):
             healthy,
         cooldown: or until so much time has passed.
         freeze_after: After so many automatic rollbacks without a healthy period in between, nothing moves
-            by itself until somebody assigns a version.
+            by itself until somebody moves the alias, or ``cooldown_batches``, at least one, in a row were
+            healthy.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +47,8 @@ class MonitoringPolicy(BaseModel):
         correlation: How alike the rows of one batch are, between 0 (independent) and 1. Rows that share a
             storm, a customer or a sensor are; leaving it out makes false alarms of bad days.
         confirm: Whether the rollback target has to be better on rows after the alarm before the champion is
-            to come down: "required"; "if_possible", where an observation without the target's answers lets
+            to come down: "required", and where nobody scores labelled rows the version stays suspect until it
+            recovers or somebody acts; "if_possible", where an observation without the target's answers lets
             the alarm stand; "never".
         patience: After so many batches that decide nothing the world is taken to have changed; and so many
             healthy batches in a row make a version healthy again.

@@ -95,14 +95,10 @@ class Observations:
 
         Where several metrics are watched, by the one that counted least.
         """
-        longest = select(func.max(Observation.healthy)).where(
-            Observation.model == reign.model,
-            Observation.alias == reign.alias,
-            Observation.version == reign.version,
-            Observation.since == reign.since,
-        )
         with reading(self.store.engine) as session:
-            return min(session.exec(longest.group_by(col(Observation.metric))), default=0)
+            metrics = _metrics(session, reign.model, reign.alias)
+            newest = [_newest_of_reign(session, reign, metric) for metric in metrics]
+        return min((row.state["longest"] for row in newest if row is not None), default=0)
 
     def last_target(self, reign: Reigning, after: datetime) -> int | None:
         """The version that last answered a batch beside the one in force, in this reign and since then."""
@@ -214,6 +210,13 @@ def _newest(session: Session, stream: Stream, version: int | None = None) -> Obs
     rows = _stream(stream)
     if version is not None:
         rows = rows.where(Observation.version == version)
+    return session.exec(rows.order_by(col(Observation.sequence).desc()).limit(1)).first()
+
+
+def _newest_of_reign(session: Session, reign: Reigning, metric: str) -> Observation | None:
+    rows = _stream((reign.model, reign.alias, metric)).where(
+        Observation.version == reign.version, Observation.since == reign.since
+    )
     return session.exec(rows.order_by(col(Observation.sequence).desc()).limit(1)).first()
 
 

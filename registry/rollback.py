@@ -51,6 +51,7 @@ class Alert:
         alias: What the version is in force as.
         version: The version's number; None for the one that was in force at the time of the alert.
         at: When the alert was raised, local without a zone; None for now.
+        target: The number of the version that was better on live rows, if they told; it is tried first.
     """
 
     model: str
@@ -59,6 +60,7 @@ class Alert:
     alias: str = CHAMPION
     version: int | None = None
     at: datetime | None = None
+    target: int | None = None
 
 
 def roll_back(
@@ -109,6 +111,13 @@ def answer(backend: Backend, alert: Alert, policy: RollbackPolicy | None = None)
     An alert is answered once, and alerts that come together by one rollback. Nothing moves, and the entry's
     kind is "alerted", if the version is no longer in force, if too many automatic rollbacks went
     before (see ``safeguards``), or if no predecessor is fit: trusted, by *policy* seasoned, and working.
+    An alert that a rollback has answered already gets a note of that, unless it names the version that fell.
+
+    Args:
+        backend: Where rows and bytes are kept.
+        alert: Who says what of which version.
+        policy: What is asked of the version to go back to, and what is held back afterwards; if not given,
+            the one by which the alias was watched last, else the defaults.
 
     Raises:
         InvalidName: The alias, or the alert, can't be called so.
@@ -123,7 +132,7 @@ def answer(backend: Backend, alert: Alert, policy: RollbackPolicy | None = None)
         raise ReasonMissing("alerted")
     check_text("alert", alert.key)
     heard = backend.rows.clock()
-    alert, policy = replace(alert, at=alert.at and alert.at.astimezone()), policy or RollbackPolicy()
+    alert = replace(alert, at=alert.at and alert.at.astimezone())
     for _ in range(_RACES - 1):
         try:
             return _answer(backend, alert, policy)
@@ -132,26 +141,37 @@ def answer(backend: Backend, alert: Alert, policy: RollbackPolicy | None = None)
     return _answer(backend, alert, policy)
 
 
-def _answer(backend: Backend, alert: Alert, policy: RollbackPolicy) -> LedgerEntry:
+def _answer(backend: Backend, alert: Alert, policy: RollbackPolicy | None) -> LedgerEntry:
     rows, name = backend.rows, check_alias(alert.alias)
     found = rows.reign(alert.model, name)  # first, so that a move since then is seen by its key
     if (written := rows.entry(alert.model, name, _key(alert))) is not None:
         return written
     reign = _reigning(backend, Reference(alert.model, name), found)
     began = rows.entry_at(alert.model, name, reign.since)
-    if _is_about_the_fall(alert, began, rows.clock()):
-        return began
-    return rows.append_entry(_proposed(backend, alert, reign, policy))
+    if not _is_about_the_fall(alert, began, rows.clock()):
+        return rows.append_entry(_proposed(backend, alert, reign, policy))
+    if alert.version is not None:
+        return began  # when it comes again, it still is about the version that fell
+    return rows.append_entry(_answered(alert, reign, began))
 
 
 def _is_about_the_fall(alert: Alert, began: LedgerEntry, now: datetime) -> bool:
     """Whether the rollback that began this reign answers the alert, which was raised before or just then."""
     if began.kind != "rolled-back" or alert.version not in {None, began.replaced}:
         return False
-    return (alert.at or now) <= began.recorded_at + _ECHO
+    raised = min(alert.at or now, now)  # the clock of whoever raised it may be ahead
+    return raised <= began.recorded_at + _ECHO
 
 
-def _proposed(backend: Backend, alert: Alert, reign: Reigning, policy: RollbackPolicy) -> Proposal:
+def _answered(alert: Alert, reign: Reigning, began: LedgerEntry) -> Proposal:
+    """The note that a rollback was the answer: the alert might seem to mean another version the next time."""
+    explained = f"the rollback of {began.model}@{began.replaced} in entry {began.sequence} is the answer"
+    note = _note(alert, reign, "answered", explained)
+    evidence = note.evidence | {"entry": began.sequence}
+    return replace(note, version=began.replaced or note.version, evidence=evidence)
+
+
+def _proposed(backend: Backend, alert: Alert, reign: Reigning, policy: RollbackPolicy | None) -> Proposal:
     """The rollback that answers the alert, or the note why there is none."""
     accused = _accused(backend, alert, reign)
     if accused != reign.version:
@@ -159,11 +179,12 @@ def _proposed(backend: Backend, alert: Alert, reign: Reigning, policy: RollbackP
         return replace(note, version=accused)
     if reason := frozen(backend, reign):
         return _note(alert, reign, "frozen", reason)
+    rules = policy or _watched_by(backend, reign)
     try:
-        target, evidence = _working_predecessor(backend, reign, policy)
+        target, evidence = _working_predecessor(backend, reign, rules, alert.target)
     except NothingToRollBackTo as nothing:
         return _note(alert, reign, "no predecessor", nothing.reason)
-    evidence |= {"alert": alert.key, "policy": policy.model_dump(mode="json")}
+    evidence |= {"alert": alert.key, "policy": rules.model_dump(mode="json")}
     return _rolled_back(reign, target, alert.reason, evidence, _key(alert))
 
 
@@ -174,6 +195,13 @@ def _accused(backend: Backend, alert: Alert, reign: Reigning) -> int:
     if alert.at is not None:
         return backend.rows.resolve(Reference(alert.model, reign.alias), alert.at).number
     return reign.version
+
+
+def _watched_by(backend: Backend, reign: Reigning) -> RollbackPolicy:
+    """The policy by which the alias was watched last; the defaults if nobody watches it."""
+    seen = backend.observations.newest_of_each(reign.model, reign.alias)
+    last = max(seen, key=lambda row: row.recorded_at, default=None)
+    return RollbackPolicy.model_validate(last.policy["rollback"]) if last else RollbackPolicy()
 
 
 def _note(alert: Alert, reign: Reigning, why: str, explained: str) -> Proposal:
@@ -224,13 +252,17 @@ def _reigning(backend: Backend, alias: Reference, reign: Reign) -> Reigning:
 
 
 def _working_predecessor(
-    backend: Backend, fallen: Reigning, policy: RollbackPolicy | None = None
+    backend: Backend, fallen: Reigning, policy: RollbackPolicy | None = None, better: int | None = None
 ) -> tuple[int, dict[str, Any]]:
-    """The nearest candidate that works, and the evidence: how it proved it, and whom it was preferred to."""
-    if policy is not None and (target := _contested(backend, fallen, policy)) is not None:
+    """The first candidate that works, and the evidence: how it proved it, and whom it was preferred to.
+
+    The one that was *better* on live rows is asked first, then the nearest.
+    """
+    target = _contested(backend, fallen, policy) if policy else None
+    if target is not None and better in {None, target}:
         return target, {"passed_over": {}, "proof": "answered beside the champion"}
     passed_over: dict[str, str] = {}
-    for number, objection in candidates(backend, fallen, policy.served if policy else 0):
+    for number, objection in candidates(backend, fallen, policy.served if policy else 0, better):
         failure = objection or _failure(backend, fallen.model, number)
         if failure is None:
             return number, {"passed_over": passed_over, "proof": "predicts its example"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from registry import evaluation, statistics
 from registry.comparison import refuse_training_data
-from registry.exceptions import ArtifactCorrupted, ArtifactMissing, DataError, ModelError
+from registry.exceptions import ArtifactCorrupted, ArtifactMissing, DataError, InvalidMetric, ModelError
 from registry.health import Contrast, Reading
 from registry.monitoring import Subject, observe
 from registry.monitoring_policy import MonitoringPolicy
@@ -68,12 +68,15 @@ def score(
     champion = backend.rows.resolve(alias)
     refuse_training_data([champion], batch.rows)
     answers = evaluation.predict(backend, champion, batch.rows)
+    value, targets = answers.score(batch.metric), _targets(backend, champion, name, batch.metric)
+    contrast = _contrast(backend, targets, batch, answers)
     reading = Reading(
         batch=batch.key,
-        value=answers.score(batch.metric),
+        value=value,
         rows=len(answers),
         at=batch.at,
-        contrast=_contrast(backend, champion, name, batch, answers),
+        contrast=contrast,
+        unanswered=bool(targets) and contrast is None,
     )
     subject = Subject(
         reference=Reference(champion.model, champion.number),
@@ -85,25 +88,43 @@ def score(
     return observation
 
 
-def _contrast(
-    backend: Backend, champion: ModelVersion, alias: str, batch: Batch, answers: Predictions
-) -> Contrast | None:
-    """What the nearest predecessor that works answers to the same rows; None unless there is a suspicion."""
-    newest = backend.observations.newest(champion.model, alias, batch.metric, champion.number)
+def _targets(backend: Backend, champion: ModelVersion, alias: str, metric: str) -> list[ModelVersion]:
+    """Whom a rollback could take, the nearest first; none unless there is a suspicion."""
+    newest = backend.observations.newest(champion.model, alias, metric, champion.number)
     since = backend.rows.reign(champion.model, alias).since
     if newest is None or newest.status != "suspect" or newest.since != since:
-        return None
+        return []
     reign = Reigning(champion.model, alias, champion.number, newest.since)
     policy = MonitoringPolicy.model_validate(newest.policy)
-    for target, objection in candidates(backend, reign, policy.rollback.served):
-        if objection is not None:
-            continue
-        version = backend.rows.version(champion.model, target)
+    fit = (
+        number for number, objection in candidates(backend, reign, policy.rollback.served) if not objection
+    )
+    return [backend.rows.version(champion.model, number) for number in fit]
+
+
+def _contrast(
+    backend: Backend, targets: list[ModelVersion], batch: Batch, answers: Predictions
+) -> Contrast | None:
+    """What the first of the *targets* that works answers to the same rows."""
+    for target in targets:
         try:
-            refuse_training_data([version], batch.rows)
-            theirs = evaluation.predict(backend, version, batch.rows)
+            refuse_training_data([target], batch.rows)
+            theirs = evaluation.predict(backend, target, batch.rows)
         except (ArtifactMissing, ArtifactCorrupted, ModelError, DataError):
             continue  # on these rows it proves nothing
         ours_only, theirs_only = statistics.wins(batch.metric, answers, theirs)
-        return Contrast(target=target, champion_only=ours_only, target_only=theirs_only)
+        return Contrast(
+            target=target.number,
+            champion_only=ours_only,
+            target_only=theirs_only,
+            value=_value(theirs, batch.metric),
+        )
     return None
+
+
+def _value(predictions: Predictions, metric: str) -> float | None:
+    """The metric; None where a target has none that can still be right, such as without probabilities."""
+    try:
+        return predictions.score(metric)
+    except InvalidMetric:
+        return None

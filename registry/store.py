@@ -106,7 +106,7 @@ class Store:
         Raises:
             ModelNotFound: There is no such model.
         """
-        self._require_model(model)
+        self.require_model(model)
         return self._read(
             select(ModelVersion).where(ModelVersion.model == model).order_by(col(ModelVersion.number))
         )
@@ -122,7 +122,7 @@ class Store:
             select(ModelVersion).where(ModelVersion.model == model, ModelVersion.number == number)
         )
         if found is None:
-            self._require_model(model)
+            self.require_model(model)
             raise VersionNotFound(model, number)
         return found
 
@@ -137,10 +137,10 @@ class Store:
         if isinstance(reference.selector, int):
             return self.version(reference.model, reference.selector)
         if reference.selector == LATEST:
-            return self.version(reference.model, self._require_model(reference.model).last_version)
+            return self.version(reference.model, self.require_model(reference.model).last_version)
         reign = self.reign(reference.model, reference.selector, at)
         if reign.version is None:
-            self._require_model(reference.model)
+            self.require_model(reference.model)
             if at is not None:
                 raise AliasNotSetThen(reference.model, reference.selector, at.isoformat(timespec="seconds"))
             raise AliasNotSet(reference.model, reference.selector)
@@ -163,7 +163,7 @@ class Store:
         Raises:
             ModelNotFound: There is no such model.
         """
-        self._require_model(model)
+        self.require_model(model)
         entries = select(LedgerEntry).where(LedgerEntry.model == model)
         if alias is not None:
             entries = entries.where(LedgerEntry.alias == alias)
@@ -453,7 +453,12 @@ class Store:
         with reading(self.engine) as session:
             return session.exec(moves.order_by(col(LedgerEntry.sequence).desc()).limit(1)).first()
 
-    def _require_model(self, model: str) -> RegisteredModel:
+    def require_model(self, model: str) -> RegisteredModel:
+        """The row of *model*.
+
+        Raises:
+            ModelNotFound: There is no such model.
+        """
         found = self._first(select(RegisteredModel).where(RegisteredModel.name == model))
         if found is None:
             raise ModelNotFound(model)

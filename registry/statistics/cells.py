@@ -55,7 +55,7 @@ def standing(metric: str, predictions: Predictions) -> Resampled:
 
 def _draws(metric: str, *columns: NDArray[Any]) -> list[Draws]:
     """Return the score of each column of answers, after the column of labels, in each draw."""
-    cells, counts = _counted(_coded(metric, columns))
+    cells, counts = _counted(coded(metric, columns))
     score, classes = SCORES[metric], max(2, int(cells.max()) + 1)  # the positive class may not occur
     rng = np.random.default_rng(SEED)
     parts = []
@@ -65,7 +65,7 @@ def _draws(metric: str, *columns: NDArray[Any]) -> list[Draws]:
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
-def _coded(metric: str, columns: Sequence[NDArray[Any]]) -> list[NDArray[np.intp]]:
+def coded(metric: str, columns: Sequence[NDArray[Any]]) -> list[NDArray[np.intp]]:
     """Return the columns as class numbers; for a binary metric, 1 is the label 1 and 0 every other."""
     if metric in _BY_CLASS:
         return [(column == 1).astype(np.intp) for column in columns]

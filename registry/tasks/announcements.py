@@ -84,6 +84,7 @@ def _alarm(registry: Registry, decision: Observation) -> Event:
             "batch": decision.batch,
             "reason": explained(decision),
             "policy": decision.policy["rollback"],
+            "target": contest["target"] if (contest := decision.state["contest"]) else None,
         },
     )
 

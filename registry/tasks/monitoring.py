@@ -62,8 +62,8 @@ def publish_health(model: str, metric: str, alias: str = CHAMPION) -> None:
         observations = registry.observations(model, metric=metric, alias=alias)
         entries = registry.history(model, alias=alias)
     if observations:
-        watched = "health" if alias == CHAMPION else f"{alias}-health"
-        publish(model, f"{watched}-{metric}", reports.health_card(observations, entries))
+        watched = metric if alias == CHAMPION else f"{metric}.{alias}"
+        publish(model, f"health-{watched}", reports.health_card(observations, entries))
 
 
 def _told(observation: Observation) -> Observation:

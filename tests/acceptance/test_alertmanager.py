@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ import pytest
 from tests.servers.alertmanager import alertmanager
 from tests.servers.prefect import prefect_server
 from tests.servers.process import await_ready, end, free_ports
+from tests.watched import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,6 +125,7 @@ def test_an_alert_is_an_event_within_seconds(prefect_api: str, webhook: str, cac
     assert event["payload"]["version"] == 7
     assert event["payload"]["reason"] == "p99 is 2.3 s, above 2 s"
     assert event["payload"]["alias"] == "champion"
+    assert now() - timedelta(minutes=1) < datetime.fromisoformat(event["payload"]["since"]) <= now()
 
 
 def test_an_alert_that_is_sent_again_is_the_same_event(

@@ -10,6 +10,9 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -20,18 +23,20 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from registry import Batch, Dataset, Registry, RollbackPolicy
 from registry.cli import main
 from registry.tasks import events
+from registry.tasks.announcements import announce_alarms
 from tests.servers.prefect import deploy, prefect_worker
 from tests.servers.process import free_ports
-from tests.watched import heard, now, promoted
+from tests.watched import STRICT, fallen, heard, now, promoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prefect.client.schemas.objects import FlowRun
 
-    from registry import Registry
+    from registry.tables import LedgerEntry, Observation
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "from registry.cli import main; main()"
@@ -96,7 +101,56 @@ def test_two_alerts_at_once_are_one_rollback_and_two_answers(
     ]
     assert [post.wait() for post in posts] == [0, 0]
     assert [finished(each["id"]).state_name for each in alerts] == ["Completed", "Completed"]
-    assert kinds(registry, alias) == ["assigned", "assigned", "rolled-back"]
+    assert kinds(registry, alias) == ["assigned", "assigned", "rolled-back", "alerted"]
+    assert registry.history("churn", alias=alias)[-1].evidence["why"] == "answered"
+
+
+def test_an_alert_about_a_version_that_fell_since_it_began_to_fire_moves_nothing_however_late_it_comes(
+    registry: Registry, prefect_api: str
+) -> None:
+    """Alertmanager waits before it tells of an alert; it writes nanoseconds."""
+    alias = f"a{uuid4().hex}"
+    for number in (1, 2, 3):
+        before(registry, minutes=30).assign(f"churn@{number}", alias=alias, reason="its turn")
+    fall = before(registry, minutes=10).roll_back("churn", alias=alias, reason="I looked")
+    since = f"{now() - timedelta(minutes=20):%Y-%m-%dT%H:%M:%S.%f}964Z"
+    run = finished(post(prefect_api, alias=alias, since=since))
+    assert (run.state_name, run.parameters["occurred"]) == ("Completed", since)
+    note = registry.history("churn", alias=alias)[-1]
+    assert (note.kind, note.in_force, note.evidence.get("entry")) == ("alerted", 2, fall.sequence)
+
+
+def test_an_alert_that_does_not_say_since_when_was_raised_as_it_occurred(
+    registry: Registry, prefect_api: str, alias: str
+) -> None:
+    raised = alert(alias=alias, since="")
+    run = finished(post(prefect_api, raised))
+    assert run.state_name == "Completed"
+    assert datetime.fromisoformat(run.parameters["occurred"]) == datetime.fromisoformat(raised["occurred"])
+    assert registry.aliases("churn")[alias] == 1
+
+
+def test_who_was_better_on_live_rows_takes_over(registry: Registry, prefect_api: str, alias: str) -> None:
+    registry.assign("churn@3", alias=alias, reason="its turn")
+    run = finished(post(prefect_api, alias=alias, version=3, target=1))
+    assert run.parameters["target"] == 1
+    entry = registry.history("churn", alias=alias)[-1]
+    assert (entry.kind, entry.replaced, entry.in_force) == ("rolled-back", 3, 1)
+
+
+def test_who_won_the_comparison_takes_over_however_long_ago_it_was(
+    registry: Registry, alias: str, tmp_path: Path
+) -> None:
+    """The alarm goes by the deployment's trigger, and by a policy to which each answer is long ago."""
+    registry.assign("churn@3", alias=alias, reason="its turn")
+    with without_bytes(registry, 2, tmp_path):  # so it is version 1 that is compared
+        decision = degraded(registry, alias)
+    assert decision.state["contest"]["target"] == 1
+    assert announce_alarms(registry, "churn", alias) == [decision]
+    entry = answered(registry, alias)
+    assert (entry.kind, entry.replaced, entry.in_force) == ("rolled-back", 3, 1)
+    assert entry.evidence["proof"] == "predicts its example"
+    assert "only churn@1 was right" in entry.reason
 
 
 def test_an_alert_about_a_version_that_is_gone_moves_nothing_and_says_why(
@@ -196,9 +250,9 @@ def alert(**payload: Any) -> dict[str, Any]:
     }
 
 
-def post(api: str, **payload: Any) -> str:
+def post(api: str, raised: dict[str, Any] | None = None, **payload: Any) -> str:
     """Post an alert; its id."""
-    raised = alert(**payload)
+    raised = raised or alert(**payload)
     httpx.post(f"{api}/events", json=[raised]).raise_for_status()
     return str(raised["id"])
 
@@ -233,6 +287,45 @@ def finished(identifier: str, deployment: str = "rollback") -> FlowRun:
                 return run
             assert time.monotonic() < deadline, runs
             time.sleep(0.2)
+
+
+@contextmanager
+def without_bytes(registry: Registry, number: int, folder: Path) -> Iterator[None]:
+    """The version's artifact is out of reach for a while."""
+    digest = registry.resolve(f"churn@{number}").artifact
+    artifact = Path(registry.backend.artifacts.location, "sha256", digest)
+    artifact.rename(folder / digest)
+    yield
+    (folder / digest).rename(artifact)
+
+
+def degraded(registry: Registry, alias: str) -> Observation:
+    """Score the version in force on fallen rows until it is to come down."""
+    rules = RollbackPolicy(served=0, proved_within=timedelta(0))
+    policy = STRICT.model_copy(update={"confirm": "required", "rollback": rules})
+    rows = Dataset.from_frame(fallen(), "late")
+    for number in range(9):
+        batch = Batch(rows=rows, key=f"{number}", at=now(), metric="accuracy")
+        decision = registry.score(f"churn@{alias}", batch, policy=policy)
+        if decision.status == "degraded":
+            return decision
+    pytest.fail("the version was not found out")
+
+
+def answered(registry: Registry, alias: str) -> LedgerEntry:
+    """The entry that answers the alarm about the alias."""
+    deadline = time.monotonic() + SECONDS_TO_ANSWER
+    while (entry := registry.history("churn", alias=alias)[-1]).kind == "assigned":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return entry
+
+
+def before(registry: Registry, minutes: int) -> Registry:
+    """The registry as it was used so long ago."""
+    moment = now() - timedelta(minutes=minutes)
+    rows = replace(registry.backend.rows, clock=lambda: moment)
+    return Registry.of(replace(registry.backend, rows=rows))
 
 
 def kinds(registry: Registry, alias: str) -> list[str]:

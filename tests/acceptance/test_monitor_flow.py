@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,11 +41,15 @@ from tests.watched import STRICT, fallen, heard, now, promoted, sound
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sqlalchemy import Engine
+
     from registry.tables import LedgerEntry
 
 ROOT = Path(__file__).parents[2]
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 OF_THE_WINDOW = "SELECT wind, distance, origin, late FROM labels WHERE at >= :start AND at < :end"
+
+WITHOUT_A_ZONE = "SELECT at, late FROM labels WHERE at >= :start AND at < :end ORDER BY at"
 
 
 @pytest.fixture
@@ -173,6 +178,71 @@ def test_midnight_belongs_to_the_day_that_it_begins_however_sqlite_has_it_writte
     assert Dataset.query(str(engine.url), statement, "late", parameters=window).labels.tolist() == [1]
 
 
+def test_a_window_of_a_clock_without_a_zone_is_one_of_utc_whatever_zone_the_server_keeps(
+    make_postgres_database: Callable[[], str],
+) -> None:
+    database = make_postgres_database()
+    days = pd.to_datetime([MIDNIGHT - timedelta(hours=hours) for hours in (25, 23, 1, 0)]).tz_localize(None)
+    with _closed(database) as engine:
+        pd.DataFrame({"at": days, "late": [0, 1, 2, 3]}).to_sql("labels", engine, index=False)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET timezone = 'Asia/Tokyo'")
+    window = {"start": MIDNIGHT - timedelta(days=1), "end": MIDNIGHT}
+    for options in ("", "?options=-ctimezone%3DAsia/Tokyo"):
+        dataset = Dataset.query(database + options, WITHOUT_A_ZONE, "late", parameters=window)
+        assert dataset.labels.tolist() == [1, 2]
+        assert dataset.source == database
+
+
+@pytest.mark.parametrize(
+    ("statement", "cause"),
+    [
+        ("DROP TABLE labels", "cannot execute DROP TABLE in a read-only transaction"),
+        ("DELETE FROM labels RETURNING *", "cannot execute DELETE in a read-only transaction"),
+        ("COMMIT; DROP TABLE labels", "cannot execute DROP TABLE in a read-only transaction"),
+        ("SELECT * FROM missing", 'relation "missing" does not exist'),
+    ],
+)
+def test_a_query_writes_nothing(
+    make_postgres_database: Callable[[], str], statement: str, cause: str
+) -> None:
+    database = make_postgres_database()
+    with _closed(database) as engine:
+        sound().to_sql("labels", engine, index=False)
+    with pytest.raises(InvalidDataset) as refused:
+        Dataset.query(database, statement, "late")
+    assert refused.value.reason == f"the query was not answered: {cause}"
+    assert Dataset.query(database, "SELECT * FROM labels", "late").rows == 300
+
+
+def test_a_query_waits_for_an_answer_no_longer_than_the_url_says(
+    make_postgres_database: Callable[[], str],
+) -> None:
+    url = f"{make_postgres_database()}?options=-cstatement_timeout%3D50"
+    with pytest.raises(InvalidDataset, match="canceling statement due to statement timeout"):
+        Dataset.query(url, "SELECT 1 AS late, pg_sleep(20)::text AS nothing", "late")
+
+
+@pytest.mark.parametrize("source", ["postgresql://u:S3{CRET}@host/db", "postgresql://u:S3CRET@host/db"])
+def test_a_url_without_a_query_fails_the_run_without_telling_the_password(
+    registry: Registry, source: str
+) -> None:
+    with pytest.raises(InvalidDataset, match="together with a query") as refused:
+        monitor("churn", source)
+    assert "CRET" not in str(refused.value)
+    assert registry.health("churn") == []
+
+
+@contextmanager
+def _closed(database: str) -> Iterator[Engine]:
+    """An engine that leaves no connection open."""
+    engine = create_engine(database)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def test_a_file_without_rows_is_no_observation_and_no_failure(registry: Registry, tmp_path: Path) -> None:
     sound().head(0).to_csv(tmp_path / "labels.csv", index=False)
     assert monitor("churn", f"{tmp_path}/labels.csv") is None
@@ -276,6 +346,7 @@ def test_a_decision_is_heard_with_what_the_rollback_needs(
         "rows": 300,
         "batch": "2026-03-01",
         "reason": event["payload"]["reason"],
+        "target": None,
         "policy": STRICT.rollback.model_dump(mode="json"),
     }
     assert "on batch 2026-03-01 (300 rows)" in event["payload"]["reason"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import registry as package
-from registry import Registry, cli, console
+from registry import Alert, Registry, RollbackPolicy, cli, console
 from tests.examples import fit, make_dataset
 from tests.three_versions import holdout, three_versions, training
 
@@ -713,3 +713,91 @@ def test_versions_without_a_metric_in_common_are_compared_by_one_that_is_named(
     refused = run("compare", "new@1", "new@1", "--data", data)
     assert refused.status == 2
     assert "no metric was measured of both" in refused.err
+
+
+# Watching
+
+
+def observed(run: Terminal, registry: Registry) -> Answer:
+    put_in_force(registry, 1, 3)
+    return run("observe", "churn@champion", "--metric", "accuracy", "--value", "0.78", "--rows", "200", *DAY)
+
+
+DAY = ("--batch", "2026-03-01")
+
+
+def test_an_observation_is_recorded_and_what_is_held_since_is_printed(
+    run: Terminal, registry: Registry
+) -> None:
+    answer = observed(run, registry)
+    assert answer.status == 0
+    assert answer.words[1][:4] == ["2026-03-01", "churn@3", "200", "0.7800"]
+    assert answer.words[1][-1] == "healthy"
+    assert "health       champion is healthy by accuracy" in run("show", "churn@3").out
+
+
+def test_many_batches_come_from_a_file(run: Terminal, registry: Registry, tmp_path: Path) -> None:
+    put_in_force(registry, 3)
+    (tmp_path / "b.csv").write_text("batch,value,rows,at\nfirst,0.78,200,2026-03-01\nsecond,0.77,100,\n")
+    answer = run("observe", "churn@champion", "--metric", "accuracy", "--batches", "b.csv", "--json")
+    assert [(row["batch"], row["rows"], row["late"]) for row in answer.json] == [
+        ("first", 200, False),
+        ("second", 100, False),
+    ]
+
+
+def test_a_second_delivery_with_other_numbers_is_not_taken_and_said_so(
+    run: Terminal, registry: Registry
+) -> None:
+    observed(run, registry)
+    again = run("observe", "churn@champion", "--metric", "accuracy", "--value", "0.4", "--rows", "9", *DAY)
+    assert again.words[1][3] == "0.7800"
+    assert "was recorded before, of churn@3 with 0.78 on 200 rows" in again.err
+
+
+def test_health_says_what_is_in_force_what_was_seen_and_what_is_waited_for(
+    run: Terminal, registry: Registry
+) -> None:
+    observed(run, registry)
+    assert run("health", "churn").lines[0] == "churn@champion is version 3"
+    registry.answer(Alert(model="churn", reason="broken", key="1"), RollbackPolicy(served=0))
+    after = run("health", "churn").out
+    assert "churn@champion is version 1\n" in after
+    assert "cooling down after the rollback in entry 3" in after
+    assert "nothing was observed of it yet" in after
+
+
+def test_a_control_chart_is_written_where_it_can_be(
+    run: Terminal, registry: Registry, tmp_path: Path
+) -> None:
+    observed(run, registry)
+    run("health", "churn", "--metric", "accuracy", "--chart", "chart.png")
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+    refused = run("health", "churn", "--metric", "accuracy", "--chart", "nowhere/chart.png")
+    assert (refused.status, "can't be written" in refused.err) == (1, True)
+
+
+def test_a_metric_that_nobody_observed_is_no_empty_table(run: Terminal, registry: Registry) -> None:
+    observed(run, registry)
+    refused = run("health", "churn", "--metric", "acuracy")
+    assert (refused.status, refused.error) == (1, "nothing was observed of churn@champion by 'acuracy'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--value", "0.5"], "a batch needs all of"),
+        ([], "give --value, --rows and --batch"),
+        (["--value", "nan", "--rows", "9", *DAY], "its value is nan"),
+        (["--batches", "missing.csv"], "No such file"),
+        (["--value", "0.5", "--rows", "9", *DAY, "--policy", "missing.toml"], "No such file"),
+    ],
+)
+def test_an_observation_that_can_not_be_is_misuse(
+    run: Terminal, registry: Registry, arguments: list[str], words: str
+) -> None:
+    put_in_force(registry, 3)
+    refused = run("observe", "churn@champion", "--metric", "accuracy", *arguments)
+    assert refused.status == 2
+    assert words in refused.err
+    assert registry.health("churn") == []

@@ -14,7 +14,7 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression, Perceptron, Ridge
 from sklearn.tree import DecisionTreeClassifier
 
-from registry import Dataset, Registry, statistics
+from registry import Dataset, Registry, monitoring, statistics
 from registry.evaluation import predictions_of
 from registry.exceptions import (
     AliasConflict,
@@ -45,7 +45,9 @@ from tests.three_versions import POLICY, holdout, three_versions, training
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from registry.backend import Backend
     from registry.ledger import Reign
+    from registry.monitoring import Subject
     from registry.tables import Observation
 
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC)
@@ -449,8 +451,8 @@ def test_a_policy_stays_in_use_until_another_is_given(registry: Registry) -> Non
     row = observe(registry, policy=QUICK)
     assert row.policy == QUICK.model_dump(mode="json")
     row = observe(registry)
-    assert (row.policy, row.healthy) == (QUICK.model_dump(mode="json"), 2)
-    assert observe(registry, policy=MonitoringPolicy()).healthy == 1
+    assert (row.policy, row.healthy) == (QUICK.model_dump(mode="json"), 3)
+    assert observe(registry, policy=MonitoringPolicy()).policy == usual
 
 
 def test_a_tolerance_is_in_the_metrics_units(registry: Registry) -> None:
@@ -556,6 +558,32 @@ def test_no_target_that_works_leaves_the_suspicion_open(registry: Registry) -> N
         bytes_of(registry, number).unlink()
     row = score(registry, 1, "feed")
     assert (row.target, row.status) == (None, "suspect")
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_what_is_handed_on_says_what_the_target_scored_or_that_nobody_answered(
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    works: bool,  # noqa: FBT001, pytest gives it
+) -> None:
+    seen: list[Reading] = []
+
+    def listening(backend: Backend, subject: Subject, readings: list[Reading]) -> list[Observation]:
+        seen.extend(readings)
+        return monitoring.observe(backend, subject, readings)
+
+    monkeypatch.setattr("registry.scoring.observe", listening)
+    score(registry, 1)
+    suspect(registry)
+    if not works:
+        for number in (1, 2):
+            bytes_of(registry, number).unlink()
+    score(registry, 2)
+    before, after = seen
+    assert (before.contrast, before.unanswered) == (None, False)
+    assert after.unanswered == (not works)
+    value = after.contrast and after.contrast.value
+    assert value == (accuracy(registry, "churn@2", live(2).rows) if works else None)
 
 
 def test_a_suspicion_of_an_earlier_reign_asks_nobody(registry: Registry) -> None:

@@ -161,17 +161,35 @@ def test_attempts_with_one_key_all_find_the_same_entry(
     assert_whole(registry)
 
 
+@pytest.mark.parametrize(
+    ("keys", "version"), [(["{}"] * 4, 3), (["{}"] * 4, None), (["{}", "{}", "{} too", "{} again"], 3)]
+)
 def test_alerts_of_the_same_second_are_answered_by_one_entry(
-    registry: Registry, place: Place, processes: ProcessPoolExecutor
+    registry: Registry, place: Place, processes: ProcessPoolExecutor, keys: list[str], version: int | None
 ) -> None:
-    """Whether one alert came several times or several came, and whether or not they name the version."""
+    """Whether one alert came several times, or several came about one version."""
     for number in range(ROUNDS):
-        alerts = [(f"{number}", 3), (f"{number}", 3), (f"{number} too", 3), (f"{number} again", None)]
-        acts = [partial(answer, key=key, version=version) for key, version in alerts]
+        acts = [partial(answer, key=key.format(number), version=version) for key in keys]
         before = registry.history("churn")
         results = at_once(processes, place, *acts)
         assert results == [len(before) + 1] * len(acts)
         assert registry.history("churn")[:-1] == before
+        assert falls(registry) == [(3, 2)] * (number + 1)
+        registry.assign("churn@3", reason="it was the feed")
+    assert_whole(registry)
+
+
+def test_alerts_of_the_same_second_that_name_no_version_are_one_rollback_and_notes(
+    registry: Registry, place: Place, processes: ProcessPoolExecutor
+) -> None:
+    for number in range(ROUNDS):
+        acts = [partial(answer, key=f"{number} {process}") for process in range(AT_ONCE)]
+        before = registry.history("churn")
+        results = at_once(processes, place, *acts)
+        written = registry.history("churn")[len(before) :]
+        assert sorted(won(results)) == [entry.sequence for entry in written]
+        assert [entry.kind for entry in written] == ["rolled-back"] + ["alerted"] * (AT_ONCE - 1)
+        assert {entry.evidence["why"] for entry in written[1:]} == {"answered"}
         assert falls(registry) == [(3, 2)] * (number + 1)
         registry.assign("churn@3", reason="it was the feed")
     assert_whole(registry)

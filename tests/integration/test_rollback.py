@@ -434,18 +434,45 @@ def test_each_alias_answers_an_alert_for_itself(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("version", [None, 3])
-def test_alerts_that_come_together_are_answered_by_one_rollback(
+def test_alerts_that_come_together_about_one_version_are_answered_by_one_entry(
     registry: Registry, version: int | None
 ) -> None:
     first = answer(registry, "1", version=version)
-    assert answer(registry, "2") == answer(registry, "3", version=3) == first
-    assert answer(at(registry, first.recorded_at + timedelta(minutes=1)), "4") == first
+    assert answer(registry, "2", version=3) == answer(registry, "3", version=3) == first
+    assert answer(at(registry, first.recorded_at + timedelta(minutes=1)), "4", version=3) == first
     assert len(registry.history("churn")) == 4
+
+
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(minutes=1)])
+def test_an_alert_that_names_no_version_and_finds_it_fallen_gets_a_note_of_that(
+    registry: Registry, late: timedelta
+) -> None:
+    fall = answer(registry, "1")
+    note = answer(at(registry, fall.recorded_at + late), "2")
+    assert (note.kind, note.reference, note.in_force) == ("alerted", "churn@3", 2)
+    assert note.evidence == {"alert": "2", "why": "answered", "entry": fall.sequence}
+    assert (
+        note.reason
+        == f"it fell; nothing moves: the rollback of churn@3 in entry {fall.sequence} is the answer"
+    )
+
+
+def test_an_alert_that_another_one_answered_takes_down_nobody_when_it_comes_again(registry: Registry) -> None:
+    """Whoever repeats an alert does so minutes later, when it would be about the version that took over."""
+    fall = answer(registry, "our own", version=3)
+    note = answer(at(registry, fall.recorded_at + timedelta(seconds=30)), "am-1")
+    for minutes in (6, 6 * 60):
+        again = fall.recorded_at + timedelta(minutes=minutes)
+        assert answer(at(registry, again), "am-1") == answer(at(registry, again), "am-1", at=again) == note
+    assert falls(registry) == [(3, 2)]
+    assert registry.history("churn")[3:] == [fall, note]
 
 
 def test_an_alert_after_a_rollback_by_hand_is_answered_by_that(registry: Registry) -> None:
     by_hand = registry.roll_back("churn", reason="I looked")
-    assert answer(registry) == by_hand
+    assert answer(registry, "1", version=3) == by_hand
+    assert answer(registry, "2").evidence["entry"] == by_hand.sequence
+    assert in_force(registry) == 2
 
 
 def test_an_alert_that_was_raised_before_the_fall_and_arrives_late_is_about_the_fall(
@@ -453,8 +480,15 @@ def test_an_alert_that_was_raised_before_the_fall_and_arrives_late_is_about_the_
 ) -> None:
     first = answer(registry, "1")
     later = at(registry, first.recorded_at + timedelta(hours=3))
-    assert answer(later, "2", at=first.recorded_at - timedelta(hours=1)) == first
+    assert answer(later, "2", at=moved_at(registry, 3)).evidence["entry"] == first.sequence
     assert answer(later, "3", at=first.recorded_at, version=3) == first
+    assert falls(registry) == [(3, 2)]
+
+
+def test_an_alert_from_a_clock_that_is_ahead_was_not_raised_later_than_it_came(registry: Registry) -> None:
+    first = answer(registry, "1")
+    ahead = first.recorded_at + timedelta(hours=1)
+    assert answer(at(registry, first.recorded_at), "2", at=ahead).evidence["why"] == "answered"
 
 
 def test_an_alert_a_while_after_the_fall_is_about_who_came_then(registry: Registry) -> None:
@@ -494,7 +528,7 @@ def test_a_time_without_a_zone_is_local(registry: Registry) -> None:
     local = moved_at(registry, 2).astimezone().replace(tzinfo=None)
     assert answer(registry, "1", at=local).reference == "churn@2"
     registry.roll_back("churn", reason="I looked")
-    assert answer(registry, "2", at=local).kind == "rolled-back"
+    assert answer(registry, "2", at=local).evidence["why"] == "answered"
 
 
 @pytest.mark.parametrize(
@@ -612,6 +646,69 @@ def test_who_was_measured_beside_it_takes_over_before_a_nearer_one(
     (tmp_path / "elsewhere").rename(path)
     entry = answer(registry, policy=RollbackPolicy(served=0))
     assert (entry.in_force, entry.evidence["proof"]) == (1, "answered beside the champion")
+
+
+def test_who_was_better_on_live_rows_is_tried_before_a_nearer_one(registry: Registry) -> None:
+    """The alert comes so late that whoever was better has to prove itself again."""
+    entry = answer(registry, target=1)
+    assert (entry.in_force, entry.evidence["proof"]) == (1, "predicts its example")
+    assert entry.evidence["passed_over"] == {}
+
+
+def test_who_was_better_takes_over_though_another_one_answered_lately(registry: Registry) -> None:
+    watch_two_answer(registry)
+    policy = RollbackPolicy(served=0)
+    assert answer(registry, target=1, policy=policy).in_force == 1
+
+
+def test_who_was_better_and_answered_lately_takes_over_without_the_store(
+    registry: Registry, tmp_path: Path
+) -> None:
+    watch_two_answer(registry)
+    with without_store(registry, tmp_path):
+        entry = answer(registry, target=2, policy=RollbackPolicy(served=0))
+    assert (entry.in_force, entry.evidence["proof"]) == (2, "answered beside the champion")
+
+
+def test_who_was_better_and_works_no_more_leaves_the_place_to_the_nearest(registry: Registry) -> None:
+    bytes_of(registry, 1).unlink()
+    entry = answer(registry, target=1)
+    assert entry.in_force == 2
+    assert list(entry.evidence["passed_over"]) == ["churn@1"]
+
+
+@pytest.mark.parametrize("target", [1, 3, 9])
+def test_who_is_no_predecessor_that_is_trusted_is_no_target(registry: Registry, target: int) -> None:
+    registry.roll_back("churn", reason="so that 3 is quarantined")
+    registry.clear("churn", reason="begin anew")
+    registry.assign("churn@2", alias="shadow", reason="start")
+    registry.assign("churn@1", alias="shadow", reason="next")
+    assert answer(registry, alias="shadow", target=target).in_force == 2
+
+
+def test_who_was_better_and_served_too_little_is_no_target(registry: Registry) -> None:
+    watch_two_answer(registry)
+    entry = answer(registry, target=1, policy=RollbackPolicy(served=1))
+    assert (entry.kind, entry.evidence["why"]) == ("alerted", "no predecessor")
+    assert entry.reason.index("churn@1 served") < entry.reason.index("churn@2 served")
+
+
+@pytest.mark.parametrize("order", [("accuracy", "f1"), ("f1", "accuracy")])
+def test_an_alert_follows_the_policy_by_which_the_alias_was_watched_last(
+    registry: Registry, order: tuple[str, str]
+) -> None:
+    registry.evaluate("churn@3", holdout(), metrics=["f1"])
+    policies = [RollbackPolicy(served=0, freeze_after=limit) for limit in (5, 7)]
+    for metric, rules in zip(order, policies, strict=True):
+        watch = MonitoringPolicy(rollback=rules)
+        registry.observe("churn@champion", metric=metric, value=0.9, rows=500, batch="1", policy=watch)
+    assert answer(registry).evidence["policy"] == policies[1].model_dump(mode="json")
+
+
+def test_an_alert_may_bring_a_policy_of_its_own(registry: Registry) -> None:
+    watch_two_answer(registry)
+    policy = RollbackPolicy(served=0, freeze_after=9)
+    assert answer(registry, policy=policy).evidence["policy"] == policy.model_dump(mode="json")
 
 
 def test_who_looked_has_the_target_prove_itself_anyhow(registry: Registry) -> None:

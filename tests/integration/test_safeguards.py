@@ -294,7 +294,7 @@ def test_after_two_automatic_rollbacks_nothing_moves_by_itself(registry: Registr
     assert (entry.kind, entry.in_force, entry.evidence["why"]) == ("alerted", 1, "frozen")
     assert entry.reason == (
         "it fell; nothing moves: frozen: 2 automatic rollbacks without a healthy period in between,"
-        f" the last in entry {fall.sequence}; assign the version that you trust"
+        f" the last in entry {fall.sequence}; move the alias by hand, or wait for 3 healthy batches in a row"
     )
     later = at(registry, fall.recorded_at + timedelta(days=99))
     decision = judge(later)
@@ -316,6 +316,35 @@ def test_a_freeze_ends_with_a_healthy_period(registry: Registry) -> None:
     healthy(registry, 2)
     assert judge(registry).reasons[0].startswith("frozen:")
     healthy(registry, 1)
+    assert judge(registry).approved
+
+
+def test_a_freeze_ends_with_a_rollback_by_hand(registry: Registry) -> None:
+    challenger(registry)
+    mode = fit(training(), DummyClassifier(strategy="most_frequent"))
+    registry.register("churn", mode, trained_on=training())
+    registry.clear("churn", reason="begin anew")
+    for number in (5, 4, 1, 2, 3):
+        registry.assign(f"churn@{number}", reason="again")
+    fallen_twice(registry)
+    assert registry.roll_back("churn", reason="I looked").in_force == 4
+    assert alerted(registry).in_force == 5
+
+
+def test_without_a_cooldown_there_still_is_a_freeze_that_one_healthy_batch_ends(registry: Registry) -> None:
+    hasty = CAREFUL.model_copy(update={"cooldown_batches": 0})
+    challenger(registry)
+    assert [alerted(registry, hasty).kind for _ in range(2)] == ["rolled-back"] * 2
+    note = alerted(registry, hasty)
+    assert note.evidence["why"] == "frozen"
+    assert note.reason.endswith("or wait for 1 healthy batch in a row")
+    healthy(registry, 1)
+    assert judge(registry).approved
+
+
+def test_a_cooldown_of_no_batches_is_none(registry: Registry) -> None:
+    challenger(registry)
+    alerted(registry, CAREFUL.model_copy(update={"cooldown_batches": 0}))
     assert judge(registry).approved
 
 

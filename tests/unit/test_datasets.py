@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy import create_engine, inspect
 
 from registry import Dataset
 from registry.exceptions import InvalidDataset
@@ -327,3 +329,90 @@ def test_values_that_are_written_alike_are_one_slice() -> None:
         "gate=1": 3,
         "gate=2": 1,
     }
+
+
+# Queries
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> str:
+    """The URL of a database that has the flights in its table ``labels``."""
+    engine = create_engine(f"sqlite:///{tmp_path}/live.db")
+    flights().to_sql("labels", engine, index=False)
+    engine.dispose()
+    return str(engine.url)
+
+
+def test_rows_are_what_a_database_answers(live: str) -> None:
+    dataset = Dataset.query(live, "SELECT * FROM labels WHERE late = :late", "late", parameters={"late": 1})
+    assert dataset.rows == flights()["late"].sum()
+    assert (dataset.name, dataset.source) == (f"{live} late=1", live)
+    assert Dataset.query(live, "SELECT * FROM labels", "late", name="all").name == "all"
+
+
+UNANSWERED = {
+    "SELEC 1": 'near "SELEC": syntax error',
+    "SELECT * FROM missing": "no such table: missing",
+    "SELECT * FROM labels WHERE late = :late": "A value is required for bind parameter 'late'",
+    "SELECT 1; SELECT 2": "You can only execute one statement at a time.",
+    "SAVEPOINT here": "This result object does not return rows. It has been closed automatically.",
+    "DROP TABLE labels": "attempt to write a readonly database",
+    "DELETE FROM labels RETURNING late, delay": "attempt to write a readonly database",
+    "CREATE TABLE other (late INTEGER)": "attempt to write a readonly database",
+}
+
+
+@pytest.mark.parametrize(("statement", "cause"), UNANSWERED.items(), ids=list(UNANSWERED))
+def test_a_query_that_is_not_answered_is_refused_with_the_cause_in_a_line(
+    live: str, statement: str, cause: str
+) -> None:
+    with pytest.raises(InvalidDataset) as refused:
+        Dataset.query(live, statement, "late")
+    assert (refused.value.dataset, refused.value.reason) == (live, f"the query was not answered: {cause}")
+    engine = create_engine(live)
+    assert inspect(engine).get_table_names() == ["labels"]
+    engine.dispose()
+    assert Dataset.query(live, "SELECT * FROM labels", "late").rows == 60
+
+
+WITH_A_SECRET = [
+    "postgresql://u:S3CRET@127.0.0.1:1/db",
+    "postgresql://127.0.0.1:1/db?user=u&password=S3CRET",
+    "postgresql://u@127.0.0.1:1/db?sslpassword=S3CRET",
+    "postgresql://u:x@S3CRET@127.0.0.1:1/db",
+    "postgresql://u:S3/CRET@127.0.0.1:1/db",
+    "postgresql://u:S3CRET@127.0.0.1:port/db",
+    "postgresql:/u:S3CRET@127.0.0.1:1/db",
+    "u:S3CRET@127.0.0.1:1/db",
+    "mssql+pyodbc:///?odbc_connect=DRIVER%3DSQL%3BUID%3Du%3BPWD%3DS3CRET",
+    "nonsense+driver://u:S3CRET@127.0.0.1/db?token=S3CRET",
+    "DRIVER=SQL;UID=u;PWD=S3CRET",
+    "host=127.0.0.1 user=u password=S3CRET",
+    "sqlite:////nowhere/live.db?password=S3CRET",
+]
+
+
+@pytest.mark.parametrize("url", WITH_A_SECRET)
+def test_no_error_of_a_query_shows_the_password(url: str) -> None:
+    with pytest.raises(InvalidDataset) as refused:
+        Dataset.query(url, "SELECT 1", "late")
+    assert_silent(refused.value)
+
+
+@pytest.mark.parametrize("url", ["u:S3CRET@127.0.0.1:port/db", "u@127.0.0.1/live.csv?password=S3CRET"])
+@pytest.mark.parametrize("scheme", ["postgresql://", "postgresql+psycopg:/", "https://"])
+def test_a_url_that_is_read_as_a_file_is_refused_without_its_password(scheme: str, url: str) -> None:
+    with pytest.raises(InvalidDataset, match="give a database's URL together with a query") as refused:
+        Dataset.read(scheme + url, "late")
+    assert_silent(refused.value)
+
+
+def assert_silent(error: InvalidDataset) -> None:
+    shown = "".join(traceback.format_exception(error)) + repr(error)
+    assert [secret for secret in ("S3", "CRET") if secret in shown] == []
+    assert "\n" not in str(error)
+
+
+def test_the_name_of_a_queried_dataset_has_no_secrets(live: str) -> None:
+    dataset = Dataset.query(f"{live}?check_same_thread=false", "SELECT * FROM labels", "late")
+    assert (dataset.name, dataset.source) == (live, live)

@@ -63,7 +63,9 @@ class Stream:
     def newest(self) -> Observation:
         return self.rows[-1]
 
-    def see(self, value: float = 0.92, contest: tuple[int, int] | None = None, **others: Any) -> Observation:
+    def see(
+        self, value: float = 0.92, contest: tuple[int, int] | Contrast | None = None, **others: Any
+    ) -> Observation:
         number = len(self.rows) + 1
         usual: dict[str, Any] = {
             "batch": f"batch {number}",
@@ -71,8 +73,9 @@ class Stream:
             "at": NOON + timedelta(hours=number),
         }
         target = others.pop("target", 2)
-        contrast = contest and Contrast(target=target, champion_only=contest[0], target_only=contest[1])
-        return self.write(Reading(value=value, contrast=contrast, **usual | others))
+        if isinstance(contest, tuple):
+            contest = Contrast(target=target, champion_only=contest[0], target_only=contest[1])
+        return self.write(Reading(value=value, contrast=contest, **usual | others))
 
     def write(self, reading: Reading) -> Observation:
         mine = [row for row in self.rows if row.version == self.version]
@@ -120,8 +123,13 @@ def reference(row: Observation) -> Baseline:
 
 
 def contested(row: Observation) -> tuple[Any, ...]:
-    contest = row.state["contest"]
-    return tuple(contest[name] for name in ("target", "champion_only", "target_only", "batches", "seen"))
+    """Target, rows of the champion and of the target, their batches, and all batches since the alarm."""
+    suspicion = row.state["suspicion"]
+    seen = suspicion["seen"]["batches"]
+    if not suspicion["contests"]:
+        return None, 0, 0, 0, seen
+    newest = suspicion["contests"][-1]
+    return (*(newest[name] for name in ("target", "champion_only", "target_only", "batches")), seen)
 
 
 # Healthy
@@ -296,16 +304,48 @@ def test_a_target_that_went_meanwhile_lets_the_alarm_stand() -> None:
     assert held(stream.see(FALLEN)) == ("degraded", 2, 4)
 
 
-def test_another_target_begins_another_contest() -> None:
-    stream = Stream(patience=3).suspected()
+def test_each_target_has_a_contest_of_its_own_and_all_share_the_patience() -> None:
+    stream = Stream(patience=4).suspected()
     stream.see(FALLEN, (20, 26), target=2)
     assert contested(stream.newest) == (2, 20, 26, 1, 1)
     stream.see(FALLEN, (5, 9), target=1)
     assert contested(stream.newest) == (1, 5, 9, 1, 2)
-    stream.see(FALLEN, (5, 9), target=1)
-    assert (contested(stream.newest), stream.newest.status) == ((1, 10, 18, 2, 3), "suspect")
-    stream.see(FALLEN, (9, 5), target=1)
-    assert stream.newest.status == "world-changed"
+    stream.see(FALLEN, (3, 2), target=2)
+    assert (contested(stream.newest), stream.newest.status) == ((2, 23, 28, 2, 3), "suspect")
+    assert stream.see(FALLEN, (9, 5), target=1).status == "world-changed"
+
+
+def test_targets_that_take_turns_lose_no_evidence() -> None:
+    stream = Stream(patience=30).suspected()
+    while stream.see(FALLEN, (0, 4), target=1 + len(stream.rows) % 2).status == "suspect":
+        assert len(stream.rows) < 10
+    assert stream.newest.status == "degraded"
+
+
+def test_who_is_right_more_often_but_worse_by_the_metric_is_not_believed() -> None:
+    stream = Stream(patience=2).suspected()
+    worse = Contrast(target=2, champion_only=0, target_only=300, value=0.6)
+    assert stream.see(FALLEN, worse).status == "suspect"
+    better_by_metric = Contrast(target=2, champion_only=300, target_only=0, value=0.9)
+    stream = Stream(patience=30).suspected()
+    assert stream.see(FALLEN, better_by_metric).status == "suspect"
+
+
+def test_each_further_suspicion_of_a_reign_asks_for_more() -> None:
+    stream = Stream(patience=1).suspected()
+    assert stream.see(FALLEN, (1, 1)).status == "world-changed"
+    assert stream.see(FALLEN).status == "suspect"
+    assert stream.newest.state["suspicion"]["count"] == 2
+    assert CONVINCING < better(9, 0) < 4 * CONVINCING <= better(12, 0)
+    assert stream.see(FALLEN, (0, 9)).status == "world-changed"
+    stream.see(FALLEN)
+    assert stream.see(FALLEN, (0, 300)).status == "degraded"
+
+
+def test_where_no_target_can_answer_the_alarm_stands_after_the_patience() -> None:
+    stream = Stream().suspected()
+    statuses = [stream.see(FALLEN, unanswered=True).status for _ in range(3)]
+    assert statuses == ["suspect", "suspect", "degraded"]
 
 
 def test_rows_that_are_alike_convince_less() -> None:
@@ -314,7 +354,8 @@ def test_rows_that_are_alike_convince_less() -> None:
     while stream.see(0.5).status == "healthy":
         assert len(stream.rows) < 30
     assert stream.see(FALLEN, (0, 300)).status == "suspect"
-    assert stream.newest.state["contest"]["wins"] == pytest.approx(300 / (1 + 999 * 0.1))
+    contest = stream.newest.state["contest"]
+    assert contest["wins"] == pytest.approx(300 / (1 + 999 * 0.1))
     while stream.see(FALLEN, (0, 300)).status == "suspect":
         assert len(stream.rows) < 60
     contest = stream.newest.state["contest"]
@@ -339,9 +380,15 @@ def test_who_recovers_for_as_long_as_the_patience_is_healthy_again(status: str) 
     stream = Stream().judged(status)
     held_then = [held(stream.see(0.93)) for _ in range(3)]
     assert held_then == [(status, 2, 3), (status, 2, 3), ("healthy", None, None)]
-    assert [counts(row) for row in stream.rows[3:]] == [(1, 1), (2, 1), (3, 1)]
+    assert [counts(row) for row in stream.rows[3:]] == [(0, 1), (0, 1), (3, 1)]
     assert stream.newest.state["contest"] is None
     assert counts(stream.see(0.93)) == (4, 2)
+
+
+def test_who_is_still_below_the_floor_is_not_well_however_calm() -> None:
+    stream = Stream(first_batches=0).judged("degraded")
+    assert [stream.see(0.9, rows=1).status for _ in range(9)] == ["degraded"] * 9
+    assert [stream.see(0.95, rows=1).status for _ in range(3)] == ["degraded", "degraded", "healthy"]
 
 
 def test_who_falls_again_while_it_is_to_come_down_is_still_to_come_down() -> None:
@@ -404,6 +451,13 @@ def test_a_late_batch_tells_nothing_of_what_came_after_the_alarm() -> None:
     assert row.state["wealth"] != stream.rows[1].state["wealth"]
     row = stream.see(FALLEN, TARGET_IS_BETTER, at=NOON + timedelta(minutes=90))
     assert (row.late, *held(row)) == (True, "suspect", 2, None)
+
+
+def test_a_late_batch_that_came_after_the_alarm_tells_of_it() -> None:
+    stream = Stream(patience=30).suspected()
+    stream.see(FALLEN, (1, 1), at=NOON + timedelta(days=30))
+    row = stream.see(FALLEN, TARGET_IS_BETTER)
+    assert (row.late, row.status) == (True, "degraded")
 
 
 def test_a_late_batch_of_a_suspect_without_a_target_decides_nothing() -> None:
@@ -476,10 +530,19 @@ def test_rows_that_are_alike_weigh_less_in_the_evaluation_and_in_the_pool() -> N
     seen = [(0.93, 500), (0.91, 2_000)]
     for value, rows in seen:
         stream.see(value, rows=rows)
-    independent = 10_000 / (1 + 499 * 0.1)
-    expected = DegradationDetector.from_reference(0.92, independent, first_batches=seen, correlation=0.1)
-    assert asdict(reference(stream.newest)) == pytest.approx(asdict(expected.baseline))
-    assert stream.rows[0].floor == pytest.approx(Baseline(0.92, independent).floor)
+    assert stream.rows[0].floor == pytest.approx(Baseline(0.92, 10_000 / (1 + 499 * 0.1)).floor)
+    assert stream.rows[1].floor == pytest.approx(Baseline(0.92, 10_000 / (1 + 1_249 * 0.1)).floor)
+    pooled = (0.92 * 10_000 + 0.93 * 500 + 0.91 * 2_000) / 12_500
+    row = stream.see()
+    assert row.floor == pytest.approx(Baseline(pooled, 12_500 / (1 + 1_249 * 0.1)).floor)
+    stream.rules = {"correlation": 0.0}
+    assert stream.see().floor == pytest.approx(Baseline(pooled, 12_500).floor)
+
+
+def test_a_first_batch_larger_than_the_evaluation_makes_it_one_batch() -> None:
+    baseline = Baseline(0.92, 2_000, correlation=0.02)
+    row = Stream(rules={"correlation": 0.02}, baseline=baseline).see(rows=100_000)
+    assert row.floor == pytest.approx(Baseline(0.92, 2_000 / (1 + 1_999 * 0.02)).floor)
 
 
 def test_an_alarm_empties_the_pool() -> None:
@@ -560,12 +623,19 @@ def test_a_version_that_comes_back_before_its_pool_closed_fills_another() -> Non
         {"rollback": RollbackPolicy(served=3)},
     ],
 )
-def test_another_policy_begins_anew(change: dict[str, Any]) -> None:
+def test_another_policy_forgets_no_suspicion(change: dict[str, Any]) -> None:
     stream = Stream().suspected()
     stream.rules = change
     row = stream.see(0.91)
-    assert (*held(row), *counts(row)) == ("healthy", None, None, 1, 2)
+    assert held(row) == ("suspect", 2, None)
     assert row.policy == stream.policy.model_dump(mode="json")
+
+
+def test_two_policies_that_take_turns_hide_no_fall() -> None:
+    stream = Stream(first_batches=0)
+    while stream.see(0.905, rows=500).status == "healthy":
+        stream.rules = {"every": 500} if len(stream.rows) % 2 else {}
+        assert len(stream.rows) < 40
 
 
 def test_another_policy_is_heard_by_the_detector() -> None:
@@ -650,7 +720,7 @@ def assert_sound(row: Observation) -> None:
     assert row.evidence >= 0
     assert row.served >= 0
     assert (row.alarm is None) == (row.status == "healthy")
-    assert (row.state["contest"] is None) == (row.status == "healthy")
+    assert row.status == "healthy" or row.state["suspicion"] is not None
     if row.status in {"degraded", "world-changed"}:
         assert row.decided is not None
     if row.status == "healthy":

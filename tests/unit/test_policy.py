@@ -101,7 +101,7 @@ def the_only(judgement: Judgement) -> CheckResult:
 def test_a_policy_that_could_not_decide_is_refused_with_the_remedy(
     make: Callable[[], object], remedy: str
 ) -> None:
-    with pytest.raises(InvalidPolicy, match=f"this promotion policy cannot decide: .*{remedy}"):
+    with pytest.raises(InvalidPolicy, match=f"this policy cannot decide: .*{remedy}"):
         make()
 
 
