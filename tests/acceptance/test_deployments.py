@@ -36,3 +36,8 @@ def test_deploying_twice_leaves_each_flow_and_each_trigger_once(prefect_api: str
     assert form is not None
     assert set(form["properties"]) == {"version", "holdout", "policy", "alias"}
     assert "such as `churn@7`" in form["properties"]["version"]["description"]
+    form = next(each for each in deployments if each.name == "monitor").parameter_openapi_schema
+    assert form is not None
+    for policy in ("MonitoringPolicy", "RollbackPolicy"):
+        fields = form["definitions"][policy]["properties"]
+        assert [name for name, field in fields.items() if not field.get("description")] == []
