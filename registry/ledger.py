@@ -137,10 +137,6 @@ class Trust:
     champions: tuple[int, ...] = ()
     quarantined: dict[int, int] = field(default_factory=dict)
 
-    def below(self, version: int) -> list[int]:
-        """The trusted champions to go back to from *version*, the nearest first."""
-        return [champion for champion in reversed(self.champions) if champion != version]
-
 
 def fold(entries: Iterable[LedgerEntry]) -> Trust:
     """Read the *entries* of one alias, oldest first, into a stack of trusted champions and the quarantine.

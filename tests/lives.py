@@ -6,11 +6,16 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from registry.ledger import Proposal, Reign, Stamp, fold, following
+from registry.ledger import Proposal, Reign, Stamp, Trust, fold, following
 from registry.tables import CHOICES, NOTES, LedgerEntry
 
 KINDS = (*CHOICES, *CHOICES, "rolled-back", "rolled-back", "rolled-back", "cleared", NOTES[0])
 STAMP = Stamp(actor="ada", at=datetime(2026, 3, 3, 12, tzinfo=UTC))
+
+
+def below(trust: Trust, version: int) -> list[int]:
+    """The trusted champions to go back to from *version*, the nearest first."""
+    return [champion for champion in reversed(trust.champions) if champion != version]
 
 
 @st.composite
@@ -36,6 +41,6 @@ def _possible(entries: list[LedgerEntry], kind: str, number: int) -> int | None:
     if kind == "cleared":
         return in_force
     if kind == "rolled-back":
-        targets = fold(entries).below(in_force) if in_force else []
+        targets = below(fold(entries), in_force) if in_force else []
         return targets[min(number, len(targets)) - 1] if targets else None
     return None if kind in CHOICES and number == in_force else number
