@@ -159,6 +159,7 @@ def _answer(alarm: Observation) -> Act:
         alias=alarm.alias,
         alert=alarm_of(alarm),
         occurred=alarm.recorded_at,
+        target=alarm.target,
         policy=RollbackPolicy.model_validate(alarm.policy["rollback"]),
     )
     return Act(_when(alarm), "so it is rolled back (by the demo itself: no automation runs here)", entry)

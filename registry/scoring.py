@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 from registry import evaluation, statistics
 from registry.comparison import refuse_training_data
 from registry.exceptions import ArtifactCorrupted, ArtifactMissing, DataError, InvalidMetric, ModelError
-from registry.health import Contrast, Reading
 from registry.monitoring import Subject, observe
 from registry.monitoring_policy import MonitoringPolicy
 from registry.observations import Reigning
 from registry.references import Reference, check_alias
 from registry.safeguards import candidates
+from registry.suspicion import Contrast, Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from registry.backend import Backend
@@ -68,15 +69,15 @@ def score(
     champion = backend.rows.resolve(alias)
     refuse_training_data([champion], batch.rows)
     answers = evaluation.predict(backend, champion, batch.rows)
-    value, targets = answers.score(batch.metric), _targets(backend, champion, name, batch.metric)
-    contrast = _contrast(backend, targets, batch, answers)
+    targets = _targets(backend, champion, name, batch.metric)
+    contrast, unanswered = _first_contrast(backend, targets, batch, answers)
     reading = Reading(
         batch=batch.key,
-        value=value,
+        value=answers.score(batch.metric),
         rows=len(answers),
         at=batch.at,
         contrast=contrast,
-        unanswered=bool(targets) and contrast is None,
+        unanswered=unanswered,
     )
     subject = Subject(
         reference=Reference(champion.model, champion.number),
@@ -88,38 +89,45 @@ def score(
     return observation
 
 
-def _targets(backend: Backend, champion: ModelVersion, alias: str, metric: str) -> list[ModelVersion]:
+def _targets(backend: Backend, champion: ModelVersion, alias: str, metric: str) -> Iterator[ModelVersion]:
     """Whom a rollback could take, the nearest first; none unless there is a suspicion."""
     newest = backend.observations.newest(champion.model, alias, metric, champion.number)
     since = backend.rows.reign(champion.model, alias).since
     if newest is None or newest.status != "suspect" or newest.since != since:
-        return []
+        return
     reign = Reigning(champion.model, alias, champion.number, newest.since)
     policy = MonitoringPolicy.model_validate(newest.policy)
-    fit = (
-        number for number, objection in candidates(backend, reign, policy.rollback.served) if not objection
-    )
-    return [backend.rows.version(champion.model, number) for number in fit]
+    for number, objection in candidates(backend, reign, policy.rollback.served):
+        if objection is None:
+            yield backend.rows.version(champion.model, number)
 
 
-def _contrast(
-    backend: Backend, targets: list[ModelVersion], batch: Batch, answers: Predictions
-) -> Contrast | None:
-    """What the first of the *targets* that works answers to the same rows."""
+def _first_contrast(
+    backend: Backend, targets: Iterator[ModelVersion], batch: Batch, answers: Predictions
+) -> tuple[Contrast | None, bool]:
+    """What the first of the *targets* that works answers; and whether there were some, and none worked."""
+    asked = False
     for target in targets:
-        try:
-            refuse_training_data([target], batch.rows)
-            theirs = evaluation.predict(backend, target, batch.rows)
-        except (ArtifactMissing, ArtifactCorrupted, ModelError, DataError):
-            continue  # on these rows it proves nothing
-        ours_only, theirs_only = statistics.wins(batch.metric, answers, theirs)
-        return Contrast(
-            target=target.number,
-            champion_only=ours_only,
-            target_only=theirs_only,
-            value=_value(theirs, batch.metric),
-        )
-    return None
+        asked = True
+        if (contrast := _contrast(backend, target, batch, answers)) is not None:
+            return contrast, False
+    return None, asked
+
+
+def _contrast(backend: Backend, target: ModelVersion, batch: Batch, answers: Predictions) -> Contrast | None:
+    """What the *target* answers to the same rows; None if it can't, or if on these rows it proves nothing."""
+    try:
+        refuse_training_data([target], batch.rows)
+        theirs = evaluation.predict(backend, target, batch.rows)
+    except (ArtifactMissing, ArtifactCorrupted, ModelError, DataError):
+        return None
+    ours_only, theirs_only = statistics.wins(batch.metric, answers, theirs)
+    return Contrast(
+        target=target.number,
+        champion_only=ours_only,
+        target_only=theirs_only,
+        value=_value(theirs, batch.metric),
+    )
 
 
 def _value(predictions: Predictions, metric: str) -> float | None:
