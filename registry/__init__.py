@@ -4,8 +4,9 @@ The public names, in the order of a version's life. Each is imported when it is 
 ``import registry`` costs next to nothing and a program pays for the steps that it takes.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from registry import lazy
 
 if TYPE_CHECKING:
     from registry.datasets import Dataset
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from registry.evidence import Comparison
     from registry.exceptions import RegistryError
     from registry.facade import Registry
-    from registry.health import Reading
     from registry.monitoring_policy import MonitoringPolicy, RollbackPolicy
     from registry.policy import Better, Floor, NotWorse, PromotionDecision, PromotionPolicy
     from registry.references import Reference
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from registry.scoring import Batch
     from registry.serving import LoadedModel
     from registry.settings import RegistrySettings
+    from registry.suspicion import Reading
     from registry.tables import Evaluation, LedgerEntry, ModelVersion, Observation, RegisteredModel
 
 _HOMES = {
@@ -40,7 +41,7 @@ _HOMES = {
     "LedgerEntry": "tables",
     "LoadedModel": "serving",
     "Observation": "tables",
-    "Reading": "health",
+    "Reading": "suspicion",
     "Batch": "scoring",
     "MonitoringPolicy": "monitoring_policy",
     "DegradationDetector": "detection",
@@ -80,11 +81,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+__getattr__, __dir__ = lazy.names(__name__, _HOMES)

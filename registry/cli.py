@@ -26,12 +26,12 @@ from registry.exceptions import (
     RegistryError,
 )
 from registry.facade import Registry
-from registry.health import Reading
 from registry.monitoring import moment_of
 from registry.monitoring_policy import MonitoringPolicy
 from registry.policy import Better, Check, Floor, NotWorse, PromotionPolicy
 from registry.references import CHAMPION, LATEST, Reference, check_model_name
 from registry.settings import RegistrySettings
+from registry.suspicion import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from registry.backend import Backend
     from registry.datasets import Dataset
     from registry.evidence import Comparison
-    from registry.health import Reading
     from registry.monitoring_policy import MonitoringPolicy, RollbackPolicy
     from registry.policy import PromotionDecision, PromotionPolicy
     from registry.rollback import Alert
     from registry.scoring import Batch
     from registry.serving import LoadedModel
+    from registry.suspicion import Reading
     from registry.tables import (
         DatasetRecord,
         Evaluation,
@@ -180,8 +180,8 @@ class Registry:
 
         A batch without a time has that in its name, such as ``2026-03-01``, or the present one.
         """
-        from registry.health import Reading
         from registry.monitoring import moment_of
+        from registry.suspicion import Reading
 
         moment = at.astimezone() if at else moment_of(batch, self.backend.rows.clock())
         reading = Reading(batch=batch, value=value, rows=rows, at=moment)

@@ -8,18 +8,18 @@
        └── it recovered ────┤
                             └────── both fell ──► world-changed
 
-An alarm says that the numbers fell. Whether the model broke or the world changed is asked of rows that came
-after it: those that led to the alarm were selected by it, and prove nothing more.
+An alarm says that the numbers fell; ``registry.suspicion`` asks whether the model broke or the world changed.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from math import exp, log, sqrt
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from registry.detection import Baseline, Consecutive, DegradationDetector, Detector, Threshold
+from registry.suspicion import Suspicion, Tally
 from registry.tables import Observation
 
 if TYPE_CHECKING:
@@ -27,52 +27,10 @@ if TYPE_CHECKING:
 
     from registry.ledger import Stamp
     from registry.monitoring_policy import MonitoringPolicy
+    from registry.suspicion import Reading
 
-CONVINCING = 20
-"""Evidence that ends a suspicion: by mere chance it is reached in one case of twenty at most."""
-
-_BETS = (0.55, 0.6, 0.7, 0.8, 0.9)
 _FAR = 2.576  # the normal law's two-sided p of .01
-_LARGEST_EXPONENT = 700.0
 TWO_POINTS = 0.02
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contrast:
-    """What the rollback target answered to the same rows.
-
-    Attributes:
-        target: The target's number.
-        champion_only: Rows on which only the version in force was right, or was closer.
-        target_only: Rows on which only the target was.
-        value: The target's own metric on these rows, if it is known.
-    """
-
-    target: int
-    champion_only: int
-    target_only: int
-    value: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """The metric of the version in force on one batch of live rows.
-
-    Attributes:
-        batch: The batch's key; a batch that is delivered again counts once.
-        value: The metric, higher is better.
-        rows: How many rows it was measured on.
-        at: The batch's own time.
-        contrast: What the rollback target answered to these rows, if it was asked.
-        unanswered: Whether there was somebody to ask, and nobody could answer these rows.
-    """
-
-    batch: str
-    value: float
-    rows: int
-    at: datetime
-    contrast: Contrast | None = None
-    unanswered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,109 +57,6 @@ class Watch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Tally:
-    """Some batches: how many, of how many rows, and the sum of the metric over these."""
-
-    batches: int = 0
-    rows: int = 0
-    total: float = 0.0
-
-    def with_(self, reading: Reading) -> _Tally:
-        return _Tally(
-            batches=self.batches + 1,
-            rows=self.rows + reading.rows,
-            total=self.total + reading.value * reading.rows,
-        )
-
-    @property
-    def value(self) -> float:
-        return self.total / self.rows
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Contest:
-    """Champion against one rollback target on batches since the alarm.
-
-    Attributes:
-        wins: Rows that only the target got right, and
-        losses: rows that only the champion did, counted as far as the rows of a batch are independent.
-        ahead: By how much the target's own metric was above the champion's, summed over rows.
-    """
-
-    target: int
-    champion_only: int = 0
-    target_only: int = 0
-    wins: float = 0.0
-    losses: float = 0.0
-    batches: int = 0
-    ahead: float = 0.0
-
-    def with_(self, reading: Reading, contrast: Contrast, correlation: float) -> _Contest:
-        weight = 1 / (1 + (reading.rows - 1) * correlation)
-        ahead = 0.0 if contrast.value is None else (contrast.value - reading.value) * reading.rows
-        return replace(
-            self,
-            champion_only=self.champion_only + contrast.champion_only,
-            target_only=self.target_only + contrast.target_only,
-            wins=self.wins + weight * contrast.target_only,
-            losses=self.losses + weight * contrast.champion_only,
-            batches=self.batches + 1,
-            ahead=self.ahead + ahead,
-        )
-
-    def blames(self, enough: float) -> bool:
-        """Whether the target is better: on more rows, and not worse by the metric."""
-        return self.ahead >= 0 and better(self.wins, self.losses) >= enough
-
-    def absolves(self, enough: float) -> bool:
-        """Whether the champion is."""
-        return self.ahead <= 0 and better(self.losses, self.wins) >= enough
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Suspicion:
-    """What came after an alarm.
-
-    Attributes:
-        since: The time of the alarm's batch, in ISO 8601; older ones tell nothing of what came after it.
-        count: How many suspicions there have been in this reign. Each asks for more evidence than the one
-            before, so that all of them together err in one case of twelve at most.
-        seen: The batches since.
-        contests: By target; the last is the one that answered last.
-    """
-
-    since: str
-    count: int = 1
-    seen: _Tally = field(default_factory=_Tally)
-    contests: tuple[_Contest, ...] = ()
-
-    @classmethod
-    def of(cls, kept: dict[str, Any]) -> _Suspicion:
-        contests = tuple(_Contest(**contest) for contest in kept["contests"])
-        return cls(**{**kept, "seen": _Tally(**kept["seen"]), "contests": contests})
-
-    def with_(self, reading: Reading, correlation: float) -> _Suspicion:
-        seen, contrast = replace(self, seen=self.seen.with_(reading)), reading.contrast
-        if contrast is None:
-            return seen
-        others = [contest for contest in self.contests if contest.target != contrast.target]
-        known = [contest for contest in self.contests if contest.target == contrast.target]
-        newest = (known or [_Contest(target=contrast.target)])[0].with_(reading, contrast, correlation)
-        return replace(seen, contests=(*others, newest))
-
-    def kept(self) -> dict[str, Any]:
-        return {**asdict(self), "contests": [asdict(contest) for contest in self.contests]}
-
-    @property
-    def answered(self) -> int:
-        return sum(contest.batches for contest in self.contests)
-
-    @property
-    def enough(self) -> float:
-        return CONVINCING * self.count**2
-
-
-@dataclass(frozen=True, kw_only=True)
 class _State:
     """What an observation's row hands on to the next one.
 
@@ -214,11 +69,11 @@ class _State:
     """
 
     baseline: Baseline
-    pool: _Tally | None
+    pool: Tally | None
     typical: float = 0.0
     wealth: tuple[float, ...] = ()
-    suspicion: _Suspicion | None = None
-    calm: _Tally = field(default_factory=_Tally)
+    suspicion: Suspicion | None = None
+    calm: Tally = field(default_factory=Tally)
     status: str = "healthy"
     alarm: int | None = None
     decided: int | None = None
@@ -233,11 +88,11 @@ class _State:
         kept = row.state
         return cls(
             baseline=Baseline(**kept["baseline"]),
-            pool=kept["pool"] and _Tally(**kept["pool"]),
+            pool=kept["pool"] and Tally(**kept["pool"]),
             typical=kept["typical"],
             wealth=tuple(kept["wealth"]),
-            suspicion=kept["suspicion"] and _Suspicion.of(kept["suspicion"]),
-            calm=_Tally(**kept["calm"]),
+            suspicion=kept["suspicion"] and Suspicion.of(kept["suspicion"]),
+            calm=Tally(**kept["calm"]),
             status=row.status,
             alarm=row.alarm,
             decided=row.decided,
@@ -249,7 +104,7 @@ class _State:
 
     def anew(self) -> _State:
         """The state at the beginning of a reign: what is normal stays, the suspicion and its wealth go."""
-        pool = self.pool and _Tally()
+        pool = self.pool and Tally()
         return _State(baseline=self.baseline, pool=pool, typical=self.typical, served=self.served)
 
     def by(self, policy: MonitoringPolicy, before: Mapping[str, Any]) -> _State:
@@ -271,13 +126,6 @@ class _State:
         alike = (min(self.typical, self.baseline.rows) - 1) * self.baseline.correlation
         return replace(self.baseline, rows=self.baseline.rows / (1 + max(0.0, alike)))
 
-    @property
-    def _contest(self) -> _Contest | None:
-        """The contest that answered last, unless the version is cleared of the suspicion."""
-        if self.status == "healthy" or self.suspicion is None or not self.suspicion.contests:
-            return None
-        return self.suspicion.contests[-1]
-
     def kept(self) -> dict[str, Any]:
         return {
             "baseline": asdict(self.baseline),
@@ -285,7 +133,7 @@ class _State:
             "typical": self.typical,
             "wealth": list(self.wealth),
             "suspicion": self.suspicion and self.suspicion.kept(),
-            "contest": self._contest and asdict(self._contest),  # for those who tell of it
+            "contest": self.suspicion.newest if self.suspicion and self.status != "healthy" else None,
             "calm": asdict(self.calm),
             "longest": max(self.longest, self.healthy),
             "disagreement": self.disagreement,
@@ -346,17 +194,6 @@ def following(
     )
 
 
-def better(wins: float, losses: float) -> float:
-    """Evidence that the one with the *wins* is right on more rows than the other: an e-value.
-
-    A mixture of likelihood ratios of "wins with probability q" against "as likely as not", over the rows on
-    which the two differ. Under the null its mean is at most 1, so it passes 20 in one case of twenty at most,
-    however often one looks (Ville's inequality).
-    """
-    bets = (wins * log(2 * q) + losses * log(2 - 2 * q) for q in _BETS)
-    return sum(exp(min(bet, _LARGEST_EXPONENT)) for bet in bets) / len(_BETS)
-
-
 def _latest(newest: Observation | None) -> datetime | None:
     """The time that a batch must not be older than, or it is late; a late one does not change it."""
     written = newest and newest.state["latest"]
@@ -371,7 +208,7 @@ def _continued(own: Observation | None, watch: Watch) -> _State:
     if own is None:
         if watch.baseline is None:
             raise AssertionError(watch)  # whoever opens a watch looks the baseline up
-        return _State(baseline=watch.baseline, pool=_Tally() if watch.policy.first_batches else None)
+        return _State(baseline=watch.baseline, pool=Tally() if watch.policy.first_batches else None)
     state = _State.after(own)
     if not watch.in_force:
         return state
@@ -398,11 +235,11 @@ class _Step:
         return self._calm(after)
 
     def _alarmed(self, state: _State) -> _State:
-        fresh = replace(state, pool=state.pool and _Tally(), healthy=0, calm=_Tally())
+        fresh = replace(state, pool=state.pool and Tally(), healthy=0, calm=Tally())
         if state.status == "degraded":
             return fresh
         count = state.suspicion.count + 1 if state.suspicion else 1
-        suspicion = _Suspicion(since=self.reading.at.isoformat(), count=count)
+        suspicion = Suspicion(since=self.reading.at.isoformat(), count=count)
         suspect = replace(fresh, status="suspect", alarm=self.sequence, suspicion=suspicion)
         if self.watch.policy.confirm == "never" or not self.watch.has_target():
             return self._decided(suspect, "degraded")
@@ -419,16 +256,15 @@ class _Step:
             return self._decided(state, verdict)
         return state
 
-    def _verdict(self, suspicion: _Suspicion, *, recovered: bool) -> str | None:
+    def _verdict(self, suspicion: Suspicion, *, recovered: bool) -> str | None:
         policy = self.watch.policy
         if self.reading.contrast is None and (policy.confirm == "if_possible" or not self.watch.has_target()):
             return "degraded"
         absolved = False
         if self.reading.contrast is not None:
-            newest = suspicion.contests[-1]
-            if newest.blames(suspicion.enough):
+            if suspicion.blames_the_model():
                 return "degraded"
-            absolved = newest.absolves(suspicion.enough)
+            absolved = suspicion.absolves_the_model()
         if absolved or suspicion.answered >= policy.patience:
             return "healthy" if recovered else "world-changed"
         if suspicion.seen.batches < policy.patience:
@@ -442,7 +278,7 @@ class _Step:
         again = status == "world-changed" and state.decided is not None
         decided = None if status == "healthy" else state.decided if again else self.sequence
         alarm = None if status == "healthy" else state.alarm
-        return replace(state, status=status, wealth=(), decided=decided, alarm=alarm, calm=_Tally())
+        return replace(state, status=status, wealth=(), decided=decided, alarm=alarm, calm=Tally())
 
     def _calm(self, state: _State) -> _State:
         if state.status == "healthy":
@@ -451,9 +287,9 @@ class _Step:
         if state.calm.batches < self.watch.policy.patience:
             return state
         if state.calm.value < state.reference.floor:
-            return replace(state, calm=_Tally())
+            return replace(state, calm=Tally())
         healthy = state.calm.batches
-        return replace(state, status="healthy", alarm=None, decided=None, healthy=healthy, calm=_Tally())
+        return replace(state, status="healthy", alarm=None, decided=None, healthy=healthy, calm=Tally())
 
     def _pooled(self, state: _State) -> _State:
         """Let the batch into the reference, while that is still open; it closes once and stays closed."""
@@ -462,13 +298,13 @@ class _Step:
         pool, first = state.pool.with_(self.reading), state.baseline
         if pool.batches < self.watch.policy.first_batches:
             return replace(state, pool=pool)
-        rows = first.rows + pool.rows
-        pooled = replace(first, value=(first.value * first.rows + pool.total) / rows, rows=rows)
+        counted = replace(first, correlation=0.0).pooled_with([(pool.value, pool.rows)])
+        pooled = replace(counted, correlation=first.correlation)
         closed = replace(state, pool=None, typical=pool.rows / pool.batches, baseline=pooled)
         return replace(closed, disagreement=_disagreement(closed, first, pool))
 
 
-def _disagreement(state: _State, first: Baseline, pool: _Tally) -> float | None:
+def _disagreement(state: _State, first: Baseline, pool: Tally) -> float | None:
     """By how many standard errors the first batches differ from the evaluation; None if it may be chance."""
     alike = replace(state, baseline=first).reference, replace(state, baseline=replace(first, rows=pool.rows))
     error = first.deviation * sqrt(1 / alike[0].rows + 1 / alike[1].reference.rows)

@@ -20,7 +20,7 @@ from registry.exceptions import (
     InvalidObservation,
     NeverInForce,
 )
-from registry.health import Reading, Watch
+from registry.health import Watch
 from registry.monitoring_policy import MonitoringPolicy
 from registry.observations import Reigning
 from registry.references import CHAMPION, LATEST, Reference, check_alias, check_text
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from registry.backend import Backend
+    from registry.suspicion import Reading
     from registry.tables import Evaluation, ModelVersion, Observation
 
 LONGEST_BATCH = 256

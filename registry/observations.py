@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from sqlmodel import Session
     from sqlmodel.sql.expression import SelectOfScalar
 
-    from registry.health import Reading, Watch
+    from registry.health import Watch
     from registry.store import Store
+    from registry.suspicion import Reading
 
 _MOST_KEYS = 500  # a statement has room for so many, on every database
 

@@ -5,8 +5,9 @@ after an unlucky crash announces the same event again, not another one. Each tas
 used, so that a rollback does not wait for the libraries of a training.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from registry import lazy
 
 if TYPE_CHECKING:
     from registry.tasks.monitoring import (
@@ -61,11 +62,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+__getattr__, __dir__ = lazy.names(__name__, _HOMES)

@@ -31,7 +31,7 @@ from flows.monitor import monitor
 from flows.rollback import rollback
 from registry import Batch, Dataset, MonitoringPolicy, Registry
 from registry.exceptions import EventsUnavailable, InvalidDataset, InvalidObservation, ModelNotFound
-from registry.health import Reading
+from registry.suspicion import Reading
 from registry.tables import Observation
 from registry.tasks import check_champion, events, record_observation
 from tests.examples import fit, make_dataset

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import registry
 from registry import Registry
-from registry.health import Contrast, Reading
 from registry.monitoring_policy import MonitoringPolicy, RollbackPolicy
+from registry.suspicion import Contrast, Reading
 from tests.three_versions import three_versions
 
 if TYPE_CHECKING:

@@ -17,12 +17,13 @@ from sqlalchemy import insert, text
 from registry.artifacts.filesystem import FolderArtifactStore
 from registry.backend import Backend
 from registry.detection import Baseline
-from registry.health import Reading, Watch
+from registry.health import Watch
 from registry.ledger import Proposal
 from registry.monitoring_policy import MonitoringPolicy
 from registry.observations import Reigning
 from registry.safeguards import candidates
 from registry.store import Origin, Store
+from registry.suspicion import Reading
 from registry.tables import DatasetRecord, LedgerEntry, ModelVersion, Observation, RegisteredModel
 from tests.integration.conftest import a_dataset, a_version_row
 

@@ -13,7 +13,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from registry.health import Contrast, Reading
+from registry.suspicion import Contrast, Reading
 from registry.tasks import events
 from tests.servers.prefect import deploy, prefect, prefect_server, prefect_worker
 from tests.watched import STRICT, now, promoted

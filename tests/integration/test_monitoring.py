@@ -33,12 +33,12 @@ from registry.exceptions import (
     TrainingDataAsEvidence,
     VersionNotFound,
 )
-from registry.health import Reading
 from registry.monitoring import alarm_of, explained, moment_of
 from registry.monitoring_policy import MonitoringPolicy, RollbackPolicy
 from registry.rollback import Alert
 from registry.scoring import Batch
 from registry.store import Store
+from registry.suspicion import Reading
 from tests.examples import fit, make_dataset
 from tests.three_versions import POLICY, holdout, three_versions, training
 

@@ -21,12 +21,12 @@ from registry import monitoring
 from registry.artifacts.filesystem import FolderArtifactStore
 from registry.backend import Backend
 from registry.exceptions import AliasConflict, InvalidObservation, RegistryError
-from registry.health import Contrast, Reading
 from registry.monitoring import Subject, alarms, observe
 from registry.monitoring_policy import MonitoringPolicy
 from registry.observations import Reigning
 from registry.references import Reference
 from registry.safeguards import candidates
+from registry.suspicion import Contrast, Reading
 from registry.tables import Evaluation, LedgerEntry, Metric, ModelVersion, Observation
 from tests.integration.conftest import a_dataset, digest
 from tests.integration.test_store import at_once

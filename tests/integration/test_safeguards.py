@@ -11,9 +11,9 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from registry import Registry
-from registry.health import Reading
 from registry.monitoring_policy import MonitoringPolicy, RollbackPolicy
 from registry.rollback import Alert
+from registry.suspicion import Reading
 from tests.examples import fit, make_dataset
 from tests.three_versions import POLICY, holdout, three_versions, training
 

@@ -20,6 +20,7 @@ from registry.reports.chart import _LATE, MOST_BATCHES, _Chart, _labels, _marked
 from registry.reports.health import _headline
 from registry.reports.marks import MARKS
 from registry.reports.stream import LOOKS, Stream
+from registry.suspicion import Contrast, Reading
 from registry.tables import MOVES, NOTES, STATUSES, Observation
 from registry.words import NOTHING, markdown
 from tests.reports.test_reports import FORBIDDEN, HOSTILE, cells, drawn_in, picture_in, pixels, read
@@ -100,11 +101,11 @@ class Life:
         at = BEGINNING + timedelta(days=self.day - age)
         suspected = own is not None and own.status == "suspect" and answers is not None
         contrast = (
-            health.Contrast(target=1, champion_only=answers[0], target_only=answers[1])
+            Contrast(target=1, champion_only=answers[0], target_only=answers[1])
             if suspected and answers
             else None
         )
-        reading = health.Reading(
+        reading = Reading(
             batch=key or f"{at:%Y-%m-%d}{' again' * (age > 0)}",
             value=self._value(mean, rows),
             rows=rows,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from registry.detection import Baseline
-from registry.health import Contrast, Reading, Watch, following
+from registry.health import Watch, following
 from registry.ledger import Stamp
 from registry.monitoring_policy import MonitoringPolicy
+from registry.suspicion import Contrast, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

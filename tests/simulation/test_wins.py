@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from registry.health import CONVINCING, better
 from registry.predictions import Predictions
 from registry.statistics import means, wins
+from registry.suspicion import CONVINCING, better
 
 LATE = [0, 0, 1, 1, 1]
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from registry.detection import Baseline, DegradationDetector
 from registry.exceptions import InvalidBaseline, InvalidObservation
-from registry.health import CONVINCING, Contrast, Reading, Watch, better, following
+from registry.health import Watch, following
 from registry.ledger import Stamp
 from registry.monitoring_policy import MonitoringPolicy, RollbackPolicy
+from registry.suspicion import CONVINCING, Contrast, Reading, better
 from registry.tables import STATUSES, Observation, canonical_json
 
 if TYPE_CHECKING:
