@@ -1,4 +1,4 @@
-"""Whatever SQL someone writes behind the registry's back, the database itself keeps the ledger true.
+"""Whatever SQL someone writes behind the registry's back, the database itself keeps the rows true.
 
 There are three ways in: PostgreSQL; a SQLite connection of the registry's own; and SQLite "as it comes", a
 connection that switched nothing on. On the last, CHECK constraints, unique keys and triggers hold, and
