@@ -8,6 +8,11 @@
     ├── InvalidPolicy               a policy that could not decide anything
     ├── InvalidParameters           parameters that have no JSON form
     ├── ReasonMissing               a ledger entry that would not say why
+    ├── ApprovalError
+    │   ├── ApprovalMissing         the policy asks for a person's approval, and there is none
+    │   ├── NothingToApprove        the policy itself was not convinced
+    │   ├── FourEyesNeeded          whoever registered a version does not approve it
+    │   └── NobodyToAsk             no Prefect server is configured on which a person could approve
     ├── InvalidMetric               a metric that is unknown, undefined on this data, or not finite
     ├── InvalidObservation          a batch whose value, rows, key or time can't be
     ├── InvalidBaseline             a reference from which no fall could be told
@@ -17,7 +22,8 @@
     │   ├── AliasNotSet
     │   │   └── AliasNotSetThen     nothing was in force at that time
     │   ├── NeverInForce            a version that never held the alias under which it is to be watched
-    │   └── BaselineMissing         a version that was never measured by the metric it is to be watched by
+    │   ├── BaselineMissing         a version that was never measured by the metric it is to be watched by
+    │   └── BlockNotFound           no such block was saved in Prefect
     ├── Conflict
     │   ├── AliasConflict           another run moved the alias since the decision
     │   ├── DecisionConflict        another run gave the same question another answer
@@ -39,7 +45,17 @@
     │   ├── ArtifactMissing
     │   ├── ArtifactCorrupted       the bytes are not the ones that were registered
     │   └── ArtifactStoreUnavailable
+    ├── InvalidBlock                a saved block that can't be used as what it should be
+    ├── BlockUnavailable            the Prefect server did not give a saved block
     ├── EventsUnavailable           the Prefect server did not take an event
+    ├── ExtraMissing                a library that an extra of this one brings is not installed
+    ├── DeploymentError
+    │   ├── InvalidDeployments      a file of deployments that can't be deployed from
+    │   ├── DeploymentRefused       the Prefect server did not take a deployment
+    │   ├── WorkPoolNotFound        nobody made the work pool that runs are to wait in
+    │   ├── ServerUnavailable       there is no Prefect server to deploy to
+    │   ├── ServerIncompatible      the Prefect server is of a version that does not understand this one
+    │   └── PortTaken               something else listens where the Prefect server was to start
     └── DatabaseError
         ├── DatabaseUnavailable
         ├── DatabaseOutdated        the database has another schema version than this library
@@ -111,6 +127,51 @@ class ReasonMissing(RegistryError):
 
     action: str
     wording = "a ledger entry that is {action!r} needs a reason: say why in a sentence"
+
+
+class ApprovalError(RegistryError):
+    """A person has to agree, or can't."""
+
+
+@dataclass(eq=False)
+class ApprovalMissing(ApprovalError):
+    """The policy asks for a person's approval."""
+
+    challenger: str
+    wording = (
+        "{challenger} passed, and its policy asks for a person's approval: promote it in the Prefect UI, or "
+        "by `registry promote --approved-by NAME --comment WHY`"
+    )
+
+
+@dataclass(eq=False)
+class NothingToApprove(ApprovalError):
+    """The policy was not convinced, which no approval can replace."""
+
+    challenger: str
+    verdict: str
+    wording = (
+        "the verdict on {challenger} is {verdict!r}, which an approval can't change; to put it in force "
+        "past the gate, assign it"
+    )
+
+
+@dataclass(eq=False)
+class FourEyesNeeded(ApprovalError):
+    """Whoever registered a version does not approve it."""
+
+    challenger: str
+    by: str
+    wording = "{by} registered {challenger}, and the policy wants four eyes: somebody else has to approve it"
+
+
+class NobodyToAsk(ApprovalError):
+    """There is no Prefect server on which a person could approve."""
+
+    wording = (
+        "the policy asks for a person's approval, and no Prefect server is configured where one could be "
+        "given: set PREFECT_API_URL, or start one by `registry serve`"
+    )
 
 
 @dataclass(eq=False)
@@ -197,6 +258,17 @@ class BaselineMissing(NotFound):
     wording = (
         "{reference} was never measured by {metric!r} on a holdout, so nothing says what is normal: "
         "`registry evaluate {reference} --data HOLDOUT --metric {metric}`"
+    )
+
+
+@dataclass(eq=False)
+class BlockNotFound(NotFound):
+    """Nobody saved a Prefect block under this name."""
+
+    block: str
+    wording = (
+        "Prefect has no block {block!r}: `prefect block ls` lists those that were saved; save it in the UI "
+        "under Blocks, or by its class's save"
     )
 
 
@@ -392,12 +464,108 @@ class ArtifactStoreUnavailable(ArtifactError):
 
 
 @dataclass(eq=False)
+class InvalidBlock(RegistryError):
+    """A saved Prefect block does not hold what is needed, or what it needs is not installed."""
+
+    block: str
+    reason: str
+    wording = "block {block!r} can't be used: {reason}"
+
+
+@dataclass(eq=False)
+class BlockUnavailable(RegistryError):
+    """The Prefect server did not give a saved block."""
+
+    block: str
+    server: str
+    reason: str
+    wording = "{server} did not give block {block!r}: {reason}"
+
+
+@dataclass(eq=False)
 class EventsUnavailable(RegistryError):
     """The Prefect server did not take an event."""
 
     server: str
     reason: str
     wording = "{server} did not take an event: {reason}"
+
+
+class DeploymentError(RegistryError):
+    """The flows can't be put onto a Prefect server, or run from it."""
+
+
+@dataclass(eq=False)
+class InvalidDeployments(DeploymentError):
+    """A file of deployments can't be read, or asks for what can't be deployed."""
+
+    file: str
+    reason: str
+    wording = "{file} can't be deployed: {reason}"
+
+
+@dataclass(eq=False)
+class DeploymentRefused(DeploymentError):
+    """The Prefect server did not take a deployment, or what belongs to it."""
+
+    deployment: str
+    reason: str
+    wording = "the Prefect server refused {deployment}: {reason}"
+
+
+@dataclass(eq=False)
+class WorkPoolNotFound(DeploymentError):
+    """No work pool has this name, so no worker would start the runs."""
+
+    pool: str
+    wording = (
+        "there is no work pool {pool!r}: `prefect work-pool ls` lists those that exist, and "
+        "`prefect work-pool create {pool} --type process` makes it"
+    )
+
+
+@dataclass(eq=False)
+class ServerUnavailable(DeploymentError):
+    """There is no Prefect server to deploy to."""
+
+    server: str
+    reason: str
+    wording = "{server} can't be used: {reason}"
+
+
+@dataclass(eq=False)
+class ServerIncompatible(DeploymentError):
+    """The Prefect server has another version than this library's Prefect, and did not understand it."""
+
+    server: str
+    found: str
+    expected: str
+    reason: str
+    wording = (
+        "{server} runs Prefect {found}, here is Prefect {expected}, and they do not understand each other "
+        "({reason}): upgrade the older of the two"
+    )
+
+
+@dataclass(eq=False)
+class PortTaken(DeploymentError):
+    """Something else listens where the Prefect server was to start."""
+
+    port: int
+    wording = (
+        "port {port} is taken: name another by --port, or, if a Prefect server listens there, use it by "
+        "PREFECT_API_URL=http://127.0.0.1:{port}/api"
+    )
+
+
+@dataclass(eq=False)
+class ExtraMissing(RegistryError):
+    """A library that comes with an extra is not installed, or is broken."""
+
+    subject: str
+    extra: str
+    reason: str
+    wording = "{subject} can't be used ({reason}): pip install 'prefect-model-registry[{extra}]'"
 
 
 class DatabaseError(RegistryError):
