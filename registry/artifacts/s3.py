@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -28,7 +28,7 @@ from registry.artifacts.s3_errors import (
 from registry.exceptions import ArtifactCorrupted, ArtifactMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -250,13 +250,21 @@ class Content:
             return file.read(PART)
 
 
-def connect() -> S3Client:
-    """Make a client as boto3's users expect it, that gives up in bounded time."""
-    session = boto3.Session()
-    client = session.client("s3", config=PATIENCE)
+def connect(session: boto3.Session | None = None, parameters: Mapping[str, Any] | None = None) -> S3Client:
+    """Make a client as boto3's users expect it, that gives up in bounded time.
+
+    Args:
+        session: With credentials and a region; where it has none, boto3 looks where it always does.
+        parameters: What ``session.client`` is called with besides; what its ``config`` says goes before.
+    """
+    session, given = session or boto3.Session(), dict(parameters or {})
+    asked: Config = given.pop("config", Config())
+    config = PATIENCE.merge(asked)
+    client = session.client("s3", config=config, **given)
     if ".amazonaws.com" in client.meta.endpoint_url:
         return client
-    return session.client("s3", config=PATIENCE.merge(PATH_STYLE))  # others rarely have a host per bucket
+    config = config.merge(PATH_STYLE)  # others rarely have a host per bucket
+    return session.client("s3", config=config.merge(asked), **given)
 
 
 def read_object(location: str) -> bytes:

@@ -18,14 +18,15 @@ CHANGED_ON_THE_WAY = {"BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch"
 WORTH_ANOTHER_UPLOAD = {*CHANGED_ON_THE_WAY, "ConditionalRequestConflict", "NoSuchUpload"}
 BROKEN_STREAM = (boto.IncompleteReadError, boto.ReadTimeoutError, boto.ResponseStreamingError)
 
-_REACH_IT = "check AWS_ENDPOINT_URL and the network, then try again"
-_SIGN_IN = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+_REACH_IT = "check AWS_ENDPOINT_URL, or the credentials block's endpoint, and the network, then try again"
+_SIGN_IN = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or name a credentials block"
 _ASK_FOR_ACCESS = (
-    "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and this machine's clock, and that they grant "
+    "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the keys of the credentials block, and this "
+    "machine's clock, and that they grant "
     "s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket"
 )
 _NAME_A_BUCKET = "create the bucket, or correct its name"
-_GO_THERE = "set AWS_DEFAULT_REGION to the bucket's region"
+_GO_THERE = "set AWS_DEFAULT_REGION, or the credentials block's region, to the bucket's"
 _LOOK_FOR_THE_CAUSE = "check the network, and that nothing writes to the file meanwhile"
 
 _REMEDIES_BY_TYPE: dict[type[Exception], str] = {

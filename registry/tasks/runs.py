@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext, TaskRunContext
 
-from registry.exceptions import ArtifactStoreUnavailable, DatabaseUnavailable, EventsUnavailable
+from registry.blocks import ModelRegistry, load, origin_of
+from registry.exceptions import (
+    ArtifactStoreUnavailable,
+    BlockUnavailable,
+    DatabaseUnavailable,
+    EventsUnavailable,
+)
 from registry.facade import Registry
 from registry.settings import RegistrySettings, open_backend
-from registry.store import Origin
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
@@ -21,16 +26,23 @@ if TYPE_CHECKING:
 _counting = Lock()
 
 
-def open_registry() -> Registry:
-    """The registry of the settings; what it writes names the running flow and task."""
+def open_registry(block: str | None = None) -> Registry:
+    """The registry of a saved *block*, or of the settings; what it writes names the running flow and task.
+
+    Args:
+        block: The name of a ``ModelRegistry`` block; None, or no text, means the settings.
+
+    Raises:
+        BlockNotFound: No such block was saved.
+        BlockUnavailable: The Prefect server did not give it.
+        InvalidBlock: It can't be used.
+        DatabaseError: The database can't be used as a registry's.
+        ArtifactStoreUnavailable: The bucket can't be used.
+    """
+    if block:
+        return load(ModelRegistry, block).open()
     settings = RegistrySettings()
-    flow_run, task_run = FlowRunContext.get(), TaskRunContext.get()
-    origin = Origin(
-        actor=settings.actor,
-        flow_run_id=str(flow_run.flow_run.id) if flow_run and flow_run.flow_run else None,
-        task_run_id=str(task_run.task_run.id) if task_run else None,
-    )
-    return Registry.of(open_backend(settings, origin))
+    return Registry.of(open_backend(settings, origin_of(settings.actor)))
 
 
 def run_key(*request: str) -> str | None:
@@ -60,7 +72,7 @@ def _is_passing(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool
     """Whether trying again may help: the database, the artifact store or the server was out of reach."""
     try:
         state.result()
-    except (DatabaseUnavailable, ArtifactStoreUnavailable, EventsUnavailable):
+    except (DatabaseUnavailable, ArtifactStoreUnavailable, EventsUnavailable, BlockUnavailable):
         return True
     except Exception:  # noqa: BLE001, whatever else failed will fail again
         return False
