@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from flows.demo import Act
     from registry.artifacts import StoredArtifact
+    from registry.backtest import Backtest
+    from registry.dossier import Dossier
     from registry.evidence import Comparison, Measured
     from registry.policy import PromotionDecision
     from registry.tables import (
@@ -113,27 +115,6 @@ def show_versions(versions: Sequence[ModelVersion], aliases: Mapping[str, int], 
             commit,
         )
     out.print(table)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dossier:
-    """All that a registry knows of one version.
-
-    Attributes:
-        aliases: What is in force of the model.
-        quarantined: The aliases under which the version fell.
-        health: What was last observed of it, by alias and metric, where it is in force.
-        datasets: The datasets that the version and its evaluations name, by fingerprint.
-        entries: What was decided about the version.
-    """
-
-    version: ModelVersion
-    aliases: Mapping[str, int]
-    quarantined: Sequence[str]
-    health: Sequence[Observation]
-    datasets: Mapping[str, DatasetRecord]
-    evaluations: Sequence[Evaluation]
-    entries: Sequence[LedgerEntry]
 
 
 def show_version(dossier: Dossier, *, json: bool) -> None:
@@ -273,6 +254,41 @@ def show_comparison(comparison: Comparison, *, json: bool) -> None:
     out.print(table)
     rows = count(comparison.results[0].rows, "row")
     say(f"{rows} of {comparison.dataset_name}; one-sided bounds at {comparison.confidence:.0%}")
+
+
+def show_backtest(backtest: Backtest, *, json: bool) -> None:
+    """What every version would have brought, the best first."""
+    if json:
+        _print_json(backtest.model_dump(mode="json") | {"headline": backtest.headline})
+        return
+    say(backtest.headline)
+    compared = backtest.champion is not None
+    columns = [[name, "difference", "bounds"] if compared else [name] for name in backtest.question.metrics]
+    table = _table("version", *(head for heads in columns for head in heads))
+    for version in backtest.measured:
+        found = [version.whole(metric) for metric in backtest.question.metrics]
+        cells = [_compared(each) if compared else [number(each.challenger)] for each in found]
+        style = "bold" if version.reference == backtest.in_force else ""
+        table.add_row(version.reference, *(cell for group in cells for cell in group), style=style)
+    if backtest.measured:
+        out.print(table)
+    for left_out in backtest.left_out:
+        say(f"{left_out.reference} is left out: {left_out.reason}")
+    rows = f"{count(backtest.rows, 'row')} of {backtest.dataset_name}"
+    say(f"{rows}; all one-sided bounds together at {backtest.question.confidence:.4g}" if compared else rows)
+
+
+def _compared(measured: Measured) -> list[str]:
+    if measured.difference is None:  # of the version in force
+        return [number(measured.challenger), NOTHING, NOTHING]
+    return [number(measured.challenger), _value(measured), _bounds(measured)]
+
+
+def draw_heat_map(backtest: Backtest, picture: Path) -> None:
+    """Write what every version would have brought as a PNG file."""
+    from registry.reports import heat_map  # noqa: PLC0415, most commands need no matplotlib
+
+    picture.write_bytes(heat_map(backtest))
 
 
 def show_decision(decision: PromotionDecision, *, json: bool) -> None:

@@ -7,11 +7,10 @@ from os.path import commonprefix
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from matplotlib.font_manager import findfont, get_font
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from registry.reports.marks import MARKS
-from registry.reports.sheet import BLUE, FAINT, INK, QUIET, VERMILLION, WIDTH, Mark, Sheet, drawable
+from registry.reports.sheet import BLUE, FAINT, INK, PAGE, QUIET, VERMILLION, Mark, Sheet, width_of
 from registry.reports.stream import LOOKS, Look, Stream
 from registry.words import count, plain, short
 
@@ -30,9 +29,9 @@ LEAST, _MOST = 1e-4, 10.0
 """Between these the evidence is drawn."""
 
 _FONT, _SIZE, _GAP = "DejaVu Sans", 8, 0.14
-_LONGEST_KEY, _LONGEST_METRIC, _LONGEST_TITLE = 26, 32, 76
+_LONGEST_KEY, _LONGEST_METRIC, _LONGEST_TITLE = 26, 32, 58
 
-_MARGIN, _LEFT, _RIGHT = 0.35, 0.95, WIDTH - 0.35
+_MARGIN, _LEFT, _RIGHT = 0.2, 0.75, PAGE - 0.2
 _TITLE, _FLAG, _VALUES, _HEADING, _EVIDENCE, _AXIS, _LINE = 1.42, 0.22, 2.3, 0.45, 1.15, 0.5, 0.27
 
 _FAR, _LARGEST = 50, 1e300  # beyond it matplotlib's sums overflow
@@ -52,7 +51,7 @@ def control_chart(observations: Sequence[Observation], entries: Sequence[LedgerE
         entries: The ledger of the alias, oldest first: it says how a version came into force.
     """
     if not observations:
-        sheet = Sheet(0.95)
+        sheet = Sheet(0.95, PAGE)
         sheet.text(_MARGIN, 0.48, "Nothing was observed yet.", size=12.5, weight="bold")
         return sheet.png()
     whole = Stream.of(observations, entries)
@@ -79,7 +78,7 @@ class _Chart:
         self.evidence = self.values + _VALUES + _HEADING
         self.keys = self.evidence + _EVIDENCE + 0.17
         self.end = self.evidence + _EVIDENCE + _AXIS
-        self.sheet = Sheet(self.end + _LINE * len(self.legend) + 0.1)
+        self.sheet = Sheet(self.end + _LINE * len(self.legend) + 0.1, PAGE)
 
     def x(self, place: float) -> float:
         """Where a batch is; half a place before it one reign or status ends and another begins."""
@@ -114,14 +113,6 @@ def _tint(look: Look) -> dict[str, Any]:
 
 def _colour(rise: Rise) -> str:
     return VERMILLION if rise.kind == "rolled-back" else QUIET
-
-
-def _width(text: str) -> float:
-    """The width of a small *text* in inches."""
-    font = get_font(findfont(_FONT))
-    font.set_size(_SIZE, 72)
-    font.set_text(drawable(text))
-    return font.get_width_height()[0] / 64 / 72
 
 
 def _key(batch: str) -> str:
@@ -236,7 +227,7 @@ class _Flag(NamedTuple):
 
     @property
     def right(self) -> float:
-        return self.left + _width(self.text)
+        return self.left + width_of(self.text)
 
     def meets(self, other: _Flag) -> bool:
         """Whether the two overlap, or the pole of one crosses the other."""
@@ -261,9 +252,9 @@ def _flags(chart: _Chart) -> list[_Flag]:
 
 def _candidates(text: str, place: float, x: float) -> Iterator[_Flag]:
     """Right of its pole, or left of it near the edge of the page."""
-    lefts = [(0, x + 0.05), (1, x + 0.05), (1, x - 0.05 - _width(text)), (0, x - 0.05 - _width(text))]
+    lefts = [(0, x + 0.05), (1, x + 0.05), (1, x - 0.05 - width_of(text)), (0, x - 0.05 - width_of(text))]
     flags = (_Flag(text, place, x, row, left) for row, left in lefts)
-    return (flag for flag in flags if flag.left > _MARGIN and flag.right < WIDTH - 0.1)
+    return (flag for flag in flags if flag.left > _MARGIN and flag.right < PAGE - 0.1)
 
 
 def _draw_flags(chart: _Chart) -> None:
@@ -279,7 +270,7 @@ def _draw_rises(chart: _Chart) -> None:
     for rise in reversed(chart.stream.rises):
         x, text = chart.x(rise.place - 0.5), "vacant" if rise.version is None else f"@{rise.version}"
         left = x + (0.12 if rise.kind else 0.0)
-        if left + _width(text) + _GAP <= taken:
+        if left + width_of(text) + _GAP <= taken:
             chart.sheet.text(left, middle, text, size=_SIZE, weight="bold")
         if rise.place:
             chart.line(rise.place - 0.5, (middle, _TITLE + _FLAG), _colour(rise))
@@ -309,8 +300,8 @@ def _labels(keys: Sequence[str]) -> list[str]:
 
 def _span(middle: float, text: str) -> tuple[float, float]:
     """From where to where a text is that is centred, but stays on the page."""
-    width = _width(text)
-    left = min(max(middle - width / 2, _MARGIN), WIDTH - 0.1 - width)
+    width = width_of(text)
+    left = min(max(middle - width / 2, _MARGIN), PAGE - 0.1 - width)
     return left, left + width
 
 
@@ -346,7 +337,7 @@ def _lines(items: Iterable[_Item]) -> list[list[tuple[float, _Item]]]:
     lines: list[list[tuple[float, _Item]]] = [[]]
     x = _MARGIN
     for item in items:
-        width = 0.44 + _width(item[1])
+        width = 0.44 + width_of(item[1])
         if x + width > _RIGHT:
             lines.append([])
             x = _MARGIN

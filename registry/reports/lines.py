@@ -81,19 +81,22 @@ class Selection:
         return f"{note}, of which {failed:,} failed." if failed else f"{note}."
 
 
+def lines_of(decision: PromotionDecision) -> list[Line]:
+    """The results of the checks of *decision*, all of them."""
+    return [
+        Line(
+            check=result.check,
+            outcome=result.outcome,
+            threshold=result.threshold,
+            measured=result.measured,
+        )
+        for result in decision.checks
+    ]
+
+
 def of_decision(decision: PromotionDecision) -> Selection:
-    """The results of the checks of *decision*."""
-    return _select(
-        [
-            Line(
-                check=result.check,
-                outcome=result.outcome,
-                threshold=result.threshold,
-                measured=result.measured,
-            )
-            for result in decision.checks
-        ]
-    )
+    """The results of the checks of *decision* that there is room for."""
+    return _select(lines_of(decision))
 
 
 def of_comparison(comparison: Comparison) -> Selection:

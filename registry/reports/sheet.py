@@ -22,10 +22,16 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-WIDTH = 10.0
-"""Inches; at 160 dots each, a picture fills a page of a browser and stays crisp on fine screens."""
+PAGE = 7.5
+"""Inches. In a window of 1280 pixels Prefect's UI shows a picture 585 wide, in which 8 points can be read."""
 
-_DOTS = 160
+WIDTH = 10.0
+"""Inches of a page with so much beside each other that it has to be made larger by whoever reads it."""
+
+SMALL = 8
+"""Points of what is not the main thing."""
+
+_DOTS = 1600  # from left to right, so that a picture stays crisp on fine screens
 _FONT = "DejaVu Sans"  # comes with matplotlib, so every machine has it
 
 INK, QUIET, FAINT, SHADE = "#1F2430", "#667085", "#E4E7EC", "#F1F3F6"
@@ -70,13 +76,14 @@ class Mark:
 
 
 class Sheet:
-    """A page of a fixed width. Places are inches from the left and from the top."""
+    """A page. Places are inches from the left and from the top."""
 
-    def __init__(self, height: float) -> None:
+    def __init__(self, height: float, width: float = WIDTH) -> None:
         self.height = height
-        self.figure = Figure(figsize=(WIDTH, height), dpi=_DOTS, facecolor="white")
+        self.width = width
+        self.figure = Figure(figsize=(width, height), dpi=_DOTS / width, facecolor="white")
         self._page = self.figure.add_axes((0, 0, 1, 1))
-        self._page.set(xlim=(0, WIDTH), ylim=(height, 0))
+        self._page.set(xlim=(0, width), ylim=(height, 0))
         self._page.axis("off")
 
     def text(self, x: float, y: float, text: str, **options: Any) -> None:
@@ -99,7 +106,7 @@ class Sheet:
     def panel(self, left: float, top: float, width: float, height: float) -> Axes:
         """A part of the page with axes of its own: quiet ones, values below, no frame."""
         bottom = (self.height - top - height) / self.height
-        axes = self.figure.add_axes((left / WIDTH, bottom, width / WIDTH, height / self.height))
+        axes = self.figure.add_axes((left / self.width, bottom, width / self.width, height / self.height))
         axes.patch.set_visible(False)
         for side in ("left", "right", "top"):
             axes.spines[side].set_visible(False)
@@ -138,3 +145,11 @@ def drawable(text: str) -> str:
 @cache
 def _has_glyph(character: str) -> bool:
     return bool(get_font(findfont(_FONT)).get_char_index(ord(character)))
+
+
+def width_of(text: str) -> float:
+    """The width of a small *text*, of 8 points, in inches."""
+    font = get_font(findfont(_FONT))
+    font.set_size(SMALL, 72)
+    font.set_text(drawable(text))
+    return font.get_width_height()[0] / 64 / 72

@@ -32,7 +32,16 @@ if TYPE_CHECKING:
 
     from registry.predictions import Predictions
 
-__all__ = ["Difference", "Standing", "alpha_at_look", "difference", "holm", "standing", "wins"]
+__all__ = [
+    "Difference",
+    "Standing",
+    "alpha_at_look",
+    "difference",
+    "holm",
+    "is_resampled",
+    "standing",
+    "wins",
+]
 
 
 class _Method(NamedTuple):
@@ -72,3 +81,8 @@ def standing(metric: str, predictions: Predictions) -> Standing:
         InvalidMetric: The metric is unknown, or the rows are too few or too uniform for it.
     """
     return _METHODS.get(metric, _ANY_OTHER).standing(metric, predictions)
+
+
+def is_resampled(metric: str) -> bool:
+    """Whether nothing but a thousand draws of the rows bounds *metric*, which takes seconds."""
+    return metric not in _METHODS

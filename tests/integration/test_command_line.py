@@ -801,3 +801,78 @@ def test_an_observation_that_can_not_be_is_misuse(
     assert refused.status == 2
     assert words in refused.err
     assert registry.health("churn") == []
+
+
+# As one file
+
+
+def elements(html: str) -> set[str]:
+    return set(re.findall(r"<([a-z0-9]+)", html))
+
+
+def test_a_card_holds_all_that_is_known_of_a_version(run: Terminal, registry: Registry, data: str) -> None:
+    put_in_force(registry, 1)
+    run("promote", "churn@3", "--data", data, "--better", "accuracy", "--floor", "accuracy=0.6")
+    run("observe", "churn@champion", "--metric", "accuracy", "--value", "0.78", "--rows", "200", *DAY)
+    answer = run("card", "churn@champion")
+    assert (answer.status, answer.err) == (0, "")
+    assert answer.out.startswith("<!DOCTYPE html>")
+    assert "<title>churn@3</title>" in answer.out
+    assert [
+        re.sub(" since .*| takes .*|: .*", "", head) for head in re.findall("<h2>(.*)</h2>", answer.out)
+    ] == [
+        "churn@3",
+        "Promoted",
+        "churn@champion",
+        "Healthy",
+    ]
+    assert re.search(r"<td[^>]*>0\.\d{4}</td>\s*<td[^>]*>0\.\d{4} … 0\.\d{4}</td>", answer.out)
+    assert answer.out.count("data:image/png;base64,") == 3
+    assert elements(answer.out).isdisjoint({"script", "link", "a", "iframe"})
+
+
+def test_a_card_of_a_version_of_which_little_is_known_is_a_card(run: Terminal, registry: Registry) -> None:
+    version = registry.register("new", fit(training()), trained_on=training())
+    answer = run("card", version.reference)
+    assert answer.status == 0
+    assert "new@1: nothing was decided about it yet" in answer.out
+    assert "It was not evaluated yet" in answer.out
+    assert "img" not in elements(answer.out)
+
+
+def test_a_card_is_written_where_it_can_be(run: Terminal, tmp_path: Path) -> None:
+    answer = run("card", "churn@1", "--output", "card.html")
+    assert (answer.status, answer.out) == (0, "")
+    assert (tmp_path / "card.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    refused = run("card", "churn@1", "--output", "nowhere/card.html")
+    assert (refused.status, "nowhere/card.html can't be written" in refused.error) == (1, True)
+
+
+def test_a_terminal_is_not_filled_with_a_card(run: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    answer = run("card", "churn@1")
+    assert (answer.status, answer.out) == (2, "")
+    assert "registry card churn@1 > card.html" in " ".join(answer.err.split())
+
+
+def test_a_card_of_what_does_not_exist_is_refused_and_nothing_is_written(
+    run: Terminal, tmp_path: Path
+) -> None:
+    answer = run("card", "churn@9", "--output", "card.html")
+    assert (answer.status, "model 'churn' has no version 9" in answer.error) == (1, True)
+    assert not (tmp_path / "card.html").exists()
+
+
+def test_hostile_text_is_text_in_a_card(run: Terminal, registry: Registry) -> None:
+    registry.assign("churn@1", reason="</td><script>alert(1)</script> ![x](http://example.com/x.png)")
+    answer = run("card", "churn@1")
+    assert elements(answer.out).isdisjoint({"script", "a"})
+    assert "&lt;script&gt;alert(1)" in answer.out
+    assert re.findall(r'src="(?!data:image/png)', answer.out) == []
+
+
+def test_a_card_is_utf_8_whatever_the_locale(registry: Registry) -> None:
+    registry.assign("churn@1", reason="weil es läuft")
+    answer = in_a_process(registry, "registry card churn@1", LC_ALL="C", PYTHONIOENCODING="ascii")
+    assert answer.returncode == 0, answer.stderr
+    assert "weil es läuft" in answer.stdout
