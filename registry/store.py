@@ -111,6 +111,21 @@ class Store:
             select(ModelVersion).where(ModelVersion.model == model).order_by(col(ModelVersion.number))
         )
 
+    def newest_versions(self, most: int) -> list[str]:
+        """References of the versions of all models that were registered last, newest first.
+
+        Only each model's last *most* can be among them, which spares SQLite the other rows.
+        """
+        last = col(RegisteredModel.last_version)
+        newest = (
+            select(ModelVersion.model, ModelVersion.number)
+            .join(RegisteredModel, col(RegisteredModel.name) == col(ModelVersion.model))
+            .where(col(ModelVersion.number) > last - most)
+            .order_by(col(ModelVersion.registered_at).desc(), col(ModelVersion.number).desc())
+        )
+        with reading(self.engine) as session:
+            return [f"{model}@{number}" for model, number in session.exec(newest.limit(most))]
+
     def version(self, model: str, number: int) -> ModelVersion:
         """One version of *model* by its number.
 
