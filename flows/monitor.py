@@ -17,13 +17,14 @@ from registry.references import CHAMPION
 from registry.scoring import Batch
 from registry.tables import Observation
 from registry.tasks import check_champion, open_registry, publish_health, score_champion
+from registry.tasks.forms import AliasText, ModelText
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @flow(flow_run_name="monitor {model}")
 def monitor(
-    model: str,
+    model: ModelText,
     source: str,
     metric: str = "accuracy",
     query: str | None = None,
@@ -31,7 +32,8 @@ def monitor(
     delay: timedelta = timedelta(0),
     batch: str | None = None,
     policy: MonitoringPolicy | None = None,
-    alias: str = CHAMPION,
+    alias: AliasText = CHAMPION,
+    registry: str | None = None,
 ) -> Observation | None:
     """Score the version in force on the labelled rows of one window, record it, and announce what follows.
 
@@ -40,33 +42,36 @@ def monitor(
 
     Args:
         model: Name of the model.
-        source: Parquet or CSV file, on disk or `s3://`, in whose name `{start}` and `{end}` stand for the
-            window, such as `labels/{start:%Y-%m-%d}.parquet`; or, with a query, a database's URL. Leave its
+        source: Parquet or CSV file, on disk or s3://, in whose name {start} and {end} stand for the
+            window, such as labels/{start:%Y-%m-%d}.parquet; or, with a query, a database's URL. Leave its
             password to the driver's own means, such as PGPASSWORD, because Prefect shows parameters.
         metric: What to score, by a scikit-learn scorer's name; the version was evaluated by it.
-        query: An SQL statement for the labelled rows, in which `:start` and `:end` stand for the window.
+        query: An SQL statement for the labelled rows, in which :start and :end stand for the window.
         window: How much time a batch covers.
         delay: How long the labels take to arrive.
         batch: The batch's key, which counts once; the start of the window if not given. A key that is a date,
-            such as `2026-03-01`, is also the batch's time.
+            such as 2026-03-01, is also the batch's time.
         policy: When numbers count as fallen, and what it takes to blame the model for it.
         alias: What to watch.
+        registry: Name of a saved Model Registry block; the settings of the process if not given.
 
     Returns:
         The observation; nothing if there were no rows.
     """
     start, end = _window(flow_run.scheduled_start_time - delay, window)
     try:
-        rows = _read(f"{model}@{alias}", source, query, {"start": start, "end": end})
+        with open_registry(registry) as opened:
+            target = opened.target_of(f"{model}@{alias}")
+        rows = _read(source, query, target, {"start": start, "end": end})
         key = batch or _key(start)
         seen = Batch(rows=rows, key=key, at=moment_of(key, start), metric=metric)
-        return _told(score_champion(f"{model}@{alias}", seen, policy))
+        return _told(score_champion(f"{model}@{alias}", seen, policy, registry))
     except EmptyDataset as nothing:
         get_run_logger().warning("nothing to observe: %s", nothing)
         return None
     finally:  # an alarm of an earlier run that nobody heard does not wait for labels
-        check_champion(model, alias)
-        publish_health(model, metric, alias)
+        check_champion(model, alias, registry=registry)
+        publish_health(model, metric, alias, registry)
 
 
 def _told(observation: Observation) -> Observation:
@@ -99,9 +104,7 @@ def _key(start: datetime) -> str:
     return f"{start:%Y-%m-%d}" if start.timetz() == _EPOCH.timetz() else start.isoformat()
 
 
-def _read(reference: str, source: str, query: str | None, window: dict[str, datetime]) -> Dataset:
-    with open_registry() as registry:
-        target = registry.target_of(reference)
+def _read(source: str, query: str | None, target: str, window: dict[str, datetime]) -> Dataset:
     if query is None:
         return Dataset.read(_filled(source, window), target)
     return Dataset.query(source, query, target, parameters=window)

@@ -10,6 +10,7 @@ from registry.monitoring_policy import RollbackPolicy
 from registry.references import CHAMPION
 from registry.rollback import Alert
 from registry.tables import LedgerEntry
+from registry.tasks.cards import publish_cards
 from registry.tasks.rollback import answer_alert, roll_back_champion
 
 
@@ -23,6 +24,7 @@ def rollback(
     occurred: datetime | None = None,
     target: int | None = None,
     policy: RollbackPolicy | None = None,
+    registry: str | None = None,
 ) -> LedgerEntry:
     """Go back to the newest champion that is still trusted and works.
 
@@ -38,13 +40,17 @@ def rollback(
         target: The number of the version that was better on live rows: an alert goes back to it if it works.
         policy: What an alert asks of the version to go back to, and what it holds back afterwards; if not
             given, the one by which the alias was watched last.
+        registry: Name of a saved Model Registry block; the settings of the process if not given.
 
     Returns:
         The ledger's entry.
     """
     if alert is None:
-        return roll_back_champion(model, reason, bad=version, alias=alias)
-    raised = Alert(
-        model=model, reason=reason, key=alert, alias=alias, version=version, at=occurred, target=target
-    )
-    return answer_alert(raised, policy)
+        entry = roll_back_champion(model, reason, bad=version, alias=alias, registry=registry)
+    else:
+        raised = Alert(
+            model=model, reason=reason, key=alert, alias=alias, version=version, at=occurred, target=target
+        )
+        entry = answer_alert(raised, policy, registry)
+    publish_cards(entry.reference, alias, registry)
+    return entry

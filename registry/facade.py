@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from registry.artifacts import StoredArtifact
     from registry.backend import Backend
+    from registry.backtest import Backtest
     from registry.datasets import Dataset
+    from registry.dossier import Dossier
     from registry.evidence import Comparison
     from registry.monitoring_policy import MonitoringPolicy, RollbackPolicy
     from registry.policy import PromotionDecision, PromotionPolicy
@@ -124,6 +126,23 @@ class Registry:
         contenders = self.resolve(challenger), self.resolve(champion)
         return compare(self.backend, contenders, dataset, metrics=metrics, confidence=confidence)
 
+    def backtest(  # noqa: PLR0913, what there is to ask
+        self,
+        model: str,
+        dataset: Dataset,
+        *,
+        metrics: Sequence[str],
+        slices: Sequence[str] = (),
+        last: int | None = None,
+        alias: str = CHAMPION,
+        confidence: float = 0.95,
+    ) -> Backtest:
+        """Measure the versions of *model* against the one in force; see ``backtest.backtest``."""
+        from registry.backtest import Question, backtest
+
+        question = Question(metrics=metrics, slices=slices, last=last, alias=alias, confidence=confidence)
+        return backtest(self.backend, model, dataset, question)
+
     def decide(
         self, challenger: str, holdout: Dataset, policy: PromotionPolicy, *, alias: str = CHAMPION
     ) -> PromotionDecision:
@@ -132,11 +151,35 @@ class Registry:
 
         return decide(self.backend, self.resolve(challenger), holdout, policy, alias)
 
-    def promote(self, decision: PromotionDecision) -> LedgerEntry:
+    def approve(self, decision: PromotionDecision, *, by: str, comment: str) -> LedgerEntry:
+        """Note that a person agrees with *decision*, as its policy may ask; see ``approval.approve``."""
+        from registry.approval import Signature, approve
+
+        return approve(self.backend.rows, decision, Signature(by, comment))
+
+    def decline(self, decision: PromotionDecision, *, by: str, comment: str) -> LedgerEntry:
+        """Note that a person does not agree with *decision*; see ``approval.decline``."""
+        from registry.approval import Signature, decline
+
+        return decline(self.backend.rows, decision, Signature(by, comment))
+
+    def withhold(self, decision: PromotionDecision, *, reason: str) -> LedgerEntry:
+        """Note that a challenger that passed is held all the same; see ``approval.withhold``."""
+        from registry.approval import withhold
+
+        return withhold(self.backend.rows, decision, reason)
+
+    def approval(self, decision: PromotionDecision) -> LedgerEntry | None:
+        """The entry by which *decision* is approved; None if it is not, or not any more."""
+        from registry.approval import approval_of
+
+        return approval_of(self.backend.rows, decision)
+
+    def promote(self, decision: PromotionDecision, *, because: str = "") -> LedgerEntry:
         """Write *decision* into the ledger; approved, it moves the alias. See ``promotion.promote``."""
         from registry.promotion import promote
 
-        return promote(self.backend.rows, decision)
+        return promote(self.backend, decision, because)
 
     def assign(self, reference: str, *, alias: str = CHAMPION, reason: str) -> LedgerEntry:
         """Put a version in force without a gate; the ledger says so. See ``promotion.assign``."""
@@ -248,6 +291,12 @@ class Registry:
         """All evaluations of a version, oldest first."""
         return self.backend.rows.evaluations(self.resolve(reference))
 
+    def dossier(self, reference: str) -> Dossier:
+        """All that is known of a version; see ``dossier.gather``."""
+        from registry.dossier import gather
+
+        return gather(self.backend, self.resolve(reference))
+
     def target_of(self, reference: str) -> str:
         """The column that a version predicts."""
         return self.backend.rows.dataset(self.resolve(reference).trained_on).target
@@ -265,14 +314,10 @@ class Registry:
         Raises:
             ModelNotFound: There is no such model.
         """
-        rows, observations = self.backend.rows, self.backend.observations
-        rows.require_model(model)
-        reign = rows.reign(model, alias)
-        newest = [
-            observations.newest(model, alias, row.metric, reign.version)
-            for row in observations.newest_of_each(model, alias)
-        ]
-        return [row for row in newest if row is not None and row.since == reign.since]
+        from registry.dossier import observed
+
+        self.backend.rows.require_model(model)
+        return observed(self.backend, model, alias)
 
     def observations(
         self, model: str, *, metric: str, alias: str = CHAMPION, most: int = 1000

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
+from datetime import timedelta
 from math import ceil, isfinite
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -54,13 +55,20 @@ class CheckResult(BaseModel):
 
 _STRICT = ConfigDict(extra="forbid")  # a misspelled key would drop a demand in silence
 
+# Prefect's run form needs the descriptions and extras below: it makes a text box of a constant and a list of
+# a choice of one, and it tells by its keys what kind a check is.
+
+Scorer = Annotated[str, Field(description="A scikit-learn scorer's name, such as roc_auc; higher is better.")]
+
 
 @dataclass(frozen=True, config=_STRICT)
 class Better:
     """The challenger is better: the lower bound of the paired difference is above 0."""
 
-    metric: str
-    check: Literal["better"] = field(default="better", kw_only=True)
+    metric: Scorer
+    check: Annotated[Literal["better"], Field(json_schema_extra={"enum": ["better"]})] = field(
+        default="better", kw_only=True
+    )
 
     def judge(self, contest: Contest, alpha: float) -> list[CheckResult]:
         """Compare the two on all rows."""
@@ -69,16 +77,18 @@ class Better:
 
 @dataclass(frozen=True, config=_STRICT)
 class NotWorse:
-    """The challenger is not worse by more than *margin*; or, with *slices*, provably worse on no slice.
+    """The challenger is not worse by more than the margin; or, with slices, provably worse on no slice.
 
     On all rows the proof is the challenger's to give: the lower bound of the paired difference must be above
     -margin. On the slices of a column the check blocks on proven harm, by Holm's procedure across them.
     """
 
-    metric: str
-    margin: float = 0.0
-    slices: str | None = None
-    check: Literal["not worse"] = field(default="not worse", kw_only=True)
+    metric: Scorer
+    margin: Annotated[float, Field(description="In units of the metric, 0 or more.")] = 0.0
+    slices: Annotated[str | None, Field(description="A column, each of whose values is a slice.")] = None
+    check: Annotated[Literal["not worse"], Field(json_schema_extra={"enum": ["not worse"]})] = field(
+        default="not worse", kw_only=True
+    )
 
     def __post_init__(self) -> None:
         if not (isfinite(self.margin) and self.margin >= 0):
@@ -105,11 +115,16 @@ class NotWorse:
 
 @dataclass(frozen=True, config=_STRICT)
 class Floor:
-    """The challenger's own metric is above *value*: the lower bound of it, not the estimate."""
+    """The challenger's own metric is above the value: the lower bound of it, not the estimate."""
 
-    metric: str
-    value: float
-    check: Literal["floor"] = field(default="floor", kw_only=True)
+    metric: Scorer
+    value: Annotated[
+        float,
+        Field(description="What the lower bound has to stay above.", json_schema_extra={"default": None}),
+    ]
+    check: Annotated[Literal["floor"], Field(json_schema_extra={"enum": ["floor"]})] = field(
+        default="floor", kw_only=True
+    )
 
     def __post_init__(self) -> None:
         if not isfinite(self.value):
@@ -134,7 +149,10 @@ class Floor:
         ]
 
 
-Check = Annotated[Better | NotWorse | Floor, Field(discriminator="check")]
+Check = Annotated[
+    Better | NotWorse | Floor,
+    Field(discriminator="check", json_schema_extra={"required": ["check", "metric"]}),
+]
 
 
 class PromotionPolicy(BaseModel):
@@ -151,6 +169,17 @@ class PromotionPolicy(BaseModel):
     )
     confidence: float = Field(default=0.95, description="Of each one-sided bound, between 0.5 and 1.")
     min_rows: int = Field(default=100, description="A holdout with fewer rows decides nothing.")
+    approval: Literal["automatic", "manual"] = Field(
+        default="automatic",
+        description="Whether a challenger that passed goes live by itself, or a person has to agree.",
+    )
+    four_eyes: bool = Field(
+        default=False, description="Whoever approves must not be the one who registered the version."
+    )
+    answer_within: timedelta = Field(
+        default=timedelta(days=1),
+        description="How long a person has to answer; after that the challenger is held.",
+    )
 
     @model_validator(mode="after")
     def _is_able_to_decide(self) -> Self:
@@ -164,6 +193,12 @@ class PromotionPolicy(BaseModel):
         check_confidence(self.confidence)
         if self.min_rows < 1:
             raise InvalidPolicy(f"min_rows is {self.min_rows}; give 1 or more, no rows decide nothing")
+        if self.four_eyes and self.approval == "automatic":
+            raise InvalidPolicy("four eyes need a person to approve; say approval 'manual', too")
+        if self.answer_within <= timedelta(0):
+            raise InvalidPolicy(
+                f"nobody can answer within {self.answer_within}; give some time, such as a day"
+            )
         return self
 
     @property
@@ -179,8 +214,9 @@ class PromotionPolicy(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what the policy demands."""
-        return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
+        """SHA-256 of what the policy demands of the evidence; who has to agree besides is left out."""
+        demands = self.model_dump(mode="json", include={"checks", "confidence", "min_rows"})
+        return hashlib.sha256(canonical_json(demands).encode()).hexdigest()
 
     def foregone(self, rows: int) -> Judgement | None:
         """The verdict that needs no measurement, because the *rows* are too few; None if they are enough."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry import statistics
+from registry.approval import answer_key, require_approval, withhold
 from registry.comparison import contest_on, refuse_training_data
 from registry.exceptions import AliasNotSet, DecisionConflict
 from registry.ledger import Proposal, Reign
@@ -75,32 +76,55 @@ def decide(
     )
 
 
-def promote(store: Store, decision: PromotionDecision) -> LedgerEntry:
+def promote(backend: Backend, decision: PromotionDecision, because: str = "") -> LedgerEntry:
     """Write *decision* into the ledger: an approved challenger takes the alias, another is noted.
 
-    The entry's kind is "promoted", "rejected" or "held". Writing the same decision again finds its entry.
+    The entry's kind is "promoted", "rejected" or "held". Writing the same decision again finds its entry. A
+    challenger that came into quarantine since, or for whose alias a cooldown or freeze began, is held.
+
+    Args:
+        backend: Where the registry keeps what it keeps.
+        decision: What ``decide`` made of the challenger.
+        because: Why the promotion was asked for; it stands before the policy's reasons.
 
     Raises:
+        ApprovalMissing: The policy asks for a person's approval, and there is none.
         AliasConflict: Another run moved the alias since; decide again.
         DecisionConflict: Another run that asked the same got another answer, which is written.
     """
-    challenger = decision.reference
-    entry = store.append_entry(
-        Proposal(
-            kind=_KINDS[decision.verdict],
-            model=challenger.model,
-            version=int(challenger.selector),
-            alias=decision.alias,
-            reason="; ".join(decision.reasons),
-            evidence=decision.model_dump(mode="json"),
-            dataset=decision.dataset if decision.checks else None,  # rows that nobody looked at are as new
-            against=decision.against if decision.approved else None,
-            key=decision.key,
-        )
-    )
-    if entry.kind != _KINDS[decision.verdict]:
+    rows, challenger = backend.rows, decision.reference
+    kind = _KINDS[decision.verdict]
+    if written := rows.entry(challenger.model, decision.alias, decision.key):
+        if written.kind != kind:
+            raise DecisionConflict(decision.challenger, decision.verdict, written.kind)
+        return written
+    if not decision.approved:
+        return rows.append_entry(_proposal(decision, kind, because))
+    approval = require_approval(rows, decision)
+    if paused := pause(backend, rows.resolve(challenger), decision.alias):
+        return withhold(rows, decision, paused)
+    entry = rows.append_entry(_proposal(decision, kind, because, approval))
+    if entry.kind != kind:
         raise DecisionConflict(decision.challenger, decision.verdict, entry.kind)
     return entry
+
+
+def _proposal(
+    decision: PromotionDecision, kind: str, because: str, approval: LedgerEntry | None = None
+) -> Proposal:
+    agreed = [approval.reason] if approval else []
+    evidence = decision.model_dump(mode="json")
+    return Proposal(
+        kind=kind,
+        model=decision.reference.model,
+        version=int(decision.reference.selector),
+        alias=decision.alias,
+        reason="; ".join([*([because] if because.strip() else []), *agreed, *decision.reasons]),
+        evidence=evidence | ({"approval": approval.evidence["approval"]} if approval else {}),
+        dataset=decision.dataset if decision.checks else None,  # rows that nobody looked at are as new
+        against=decision.against if decision.approved else None,
+        key=decision.key,
+    )
 
 
 def assign(store: Store, version: ModelVersion, alias: str, reason: str) -> LedgerEntry:
@@ -181,8 +205,9 @@ def _ask(
 def _answered(rows: Store, question: _Question) -> PromotionDecision | None:
     """What the ledger says to the question, also if it is asked again after the promotion it led to."""
     model, alias = question.challenger.model, question.alias
-    if entry := rows.entry(model, alias, question.key):
-        return PromotionDecision.model_validate(entry.evidence)
+    for key in (question.key, answer_key(question.key, 1)):
+        if entry := rows.entry(model, alias, key):
+            return PromotionDecision.model_validate(entry.evidence)
     if question.against.version != question.challenger.number:
         return None
     entry = rows.entry_at(model, alias, int(question.against.since or 0))

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from registry import lazy
 
 if TYPE_CHECKING:
+    from registry.tasks.approval import approve_promotion, decline_promotion, withhold_promotion
+    from registry.tasks.backtest import measure_version, prepare_backtest, publish_backtest
+    from registry.tasks.cards import publish_cards
     from registry.tasks.monitoring import (
         check_champion,
         publish_health,
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     )
     from registry.tasks.rollback import answer_alert, roll_back_champion
     from registry.tasks.runs import open_registry, run_key
+    from registry.tasks.settling import Request, settle
 
 _HOMES = {
     "train_model": "promotion",
@@ -34,6 +38,15 @@ _HOMES = {
     "compare_versions": "promotion",
     "decide_promotion": "promotion",
     "promote_version": "promotion",
+    "approve_promotion": "approval",
+    "decline_promotion": "approval",
+    "withhold_promotion": "approval",
+    "publish_cards": "cards",
+    "settle": "settling",
+    "Request": "settling",
+    "prepare_backtest": "backtest",
+    "measure_version": "backtest",
+    "publish_backtest": "backtest",
     "record_observation": "monitoring",
     "score_champion": "monitoring",
     "check_champion": "monitoring",
@@ -45,20 +58,29 @@ _HOMES = {
 }
 
 __all__ = [
+    "Request",
     "answer_alert",
+    "approve_promotion",
     "check_champion",
     "compare_versions",
     "decide_promotion",
+    "decline_promotion",
     "evaluate_version",
+    "measure_version",
     "open_registry",
+    "prepare_backtest",
     "promote_version",
+    "publish_backtest",
+    "publish_cards",
     "publish_health",
     "record_observation",
     "register_version",
     "roll_back_champion",
     "run_key",
     "score_champion",
+    "settle",
     "train_model",
+    "withhold_promotion",
 ]
 
 

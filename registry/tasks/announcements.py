@@ -24,6 +24,7 @@ _OF_STATUS = {
     "world-changed": events.WORLD_CHANGED,
 }
 _OF_KIND = {
+    "approved": events.APPROVED,
     "promoted": events.PROMOTED,
     "held": events.HELD,
     "rejected": events.REJECTED,
@@ -47,7 +48,7 @@ def announce_entry(entry: LedgerEntry) -> LedgerEntry:
             "reason": entry.reason,
             "actor": entry.actor,
         }
-        | ({"why": entry.evidence["why"]} if "why" in entry.evidence else {}),
+        | {fact: entry.evidence[fact] for fact in ("why", "approval") if fact in entry.evidence},
     )
     return entry
 

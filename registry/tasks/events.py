@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 REGISTERED = "model-registry.version.registered"
 EVALUATED = "model-registry.version.evaluated"
+APPROVED = "model-registry.promotion.approved"
 PROMOTED = "model-registry.version.promoted"
 HELD = "model-registry.promotion.held"
 REJECTED = "model-registry.promotion.rejected"

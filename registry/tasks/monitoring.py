@@ -31,36 +31,41 @@ def record_observation(
     batch: str,
     at: datetime | None = None,
     policy: MonitoringPolicy | None = None,
+    registry: str | None = None,
 ) -> Observation:
     """Record what the metric was on a batch of live rows; a batch that is delivered again counts once."""
-    with open_registry() as registry:
+    with open_registry(registry) as opened:
         return _told(
-            registry.observe(
+            opened.observe(
                 reference, metric=metric, value=value, rows=rows, batch=batch, at=at, policy=policy
             )
         )
 
 
 @task(task_run_name="score {alias} on {batch.key}", **PATIENT)
-def score_champion(alias: str, batch: Batch, policy: MonitoringPolicy | None = None) -> Observation:
+def score_champion(
+    alias: str, batch: Batch, policy: MonitoringPolicy | None = None, registry: str | None = None
+) -> Observation:
     """Score the version in force on labelled live rows, and record it."""
-    with open_registry() as registry:
-        return _told(registry.score(alias, batch, policy=policy))
+    with open_registry(registry) as opened:
+        return _told(opened.score(alias, batch, policy=policy))
 
 
 @task(task_run_name="check {model}@{alias}", **PATIENT)
-def check_champion(model: str, alias: str = CHAMPION, again: timedelta = AGAIN) -> list[Observation]:
+def check_champion(
+    model: str, alias: str = CHAMPION, again: timedelta = AGAIN, registry: str | None = None
+) -> list[Observation]:
     """Announce the decisions about the version in force that Prefect has not heard of; return them."""
-    with open_registry() as registry:
-        return announce_alarms(registry, model, alias, again)
+    with open_registry(registry) as opened:
+        return announce_alarms(opened, model, alias, again)
 
 
 @task(task_run_name="draw the health of {model}@{alias}", **PATIENT)
-def publish_health(model: str, metric: str, alias: str = CHAMPION) -> None:
+def publish_health(model: str, metric: str, alias: str = CHAMPION, registry: str | None = None) -> None:
     """Publish the control chart of a metric as an artifact."""
-    with open_registry() as registry:
-        observations = registry.observations(model, metric=metric, alias=alias)
-        entries = registry.history(model, alias=alias)
+    with open_registry(registry) as opened:
+        observations = opened.observations(model, metric=metric, alias=alias)
+        entries = opened.history(model, alias=alias)
     if observations:
         watched = metric if alias == CHAMPION else f"{metric}.{alias}"
         publish(model, f"health-{watched}", reports.health_card(observations, entries))

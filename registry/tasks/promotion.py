@@ -20,6 +20,7 @@ from registry.tables import Evaluation, LedgerEntry, ModelVersion
 from registry.tasks import events
 from registry.tasks.announcements import announce, announce_entry
 from registry.tasks.cards import publish
+from registry.tasks.forms import refresh_choices
 from registry.tasks.runs import PATIENT, open_registry, run_key
 
 
@@ -39,30 +40,35 @@ def register_version(
     trained_on: Dataset,
     params: dict[str, Any] | None = None,
     key: str | None = None,
+    registry: str | None = None,
 ) -> ModelVersion:
     """Register the estimator once, however often this task run or its flow run is tried."""
     key = key or run_key("register", model, trained_on.fingerprint, repr(params))
-    with open_registry() as registry:
-        version = registry.register(model, estimator, trained_on=trained_on, params=params, key=key)
-        made_here = version.flow_run_id == registry.backend.rows.origin.flow_run_id
-    if made_here:
-        announce(
-            events.REGISTERED,
-            version.model,
-            version.number,
-            identity=[version.artifact, version.registered_at.isoformat()],
-            payload={"estimator": version.estimator, "trained_on": version.trained_on},
-        )
+    with open_registry(registry) as opened:
+        version = opened.register(model, estimator, trained_on=trained_on, params=params, key=key)
+        if version.flow_run_id == opened.backend.rows.origin.flow_run_id:  # made by this run
+            announce(
+                events.REGISTERED,
+                version.model,
+                version.number,
+                identity=[version.artifact, version.registered_at.isoformat()],
+                payload={"estimator": version.estimator, "trained_on": version.trained_on},
+            )
+        refresh_choices(opened, registry)
     return version
 
 
 @task(task_run_name="evaluate {reference}", **PATIENT)
 def evaluate_version(
-    reference: str, dataset: Dataset, metrics: Sequence[str], slices: Sequence[str] = ()
+    reference: str,
+    dataset: Dataset,
+    metrics: Sequence[str],
+    slices: Sequence[str] = (),
+    registry: str | None = None,
 ) -> Evaluation:
     """Measure the version on the dataset, or read what was measured before."""
-    with open_registry() as registry:
-        evaluation = registry.evaluate(reference, dataset, metrics=metrics, slices=slices)
+    with open_registry(registry) as opened:
+        evaluation = opened.evaluate(reference, dataset, metrics=metrics, slices=slices)
     announce(
         events.EVALUATED,
         evaluation.model,
@@ -74,10 +80,16 @@ def evaluate_version(
 
 
 @task(task_run_name="compare {challenger} with {champion}", **PATIENT)
-def compare_versions(challenger: str, champion: str, dataset: Dataset, metrics: Sequence[str]) -> Comparison:
+def compare_versions(
+    challenger: str,
+    champion: str,
+    dataset: Dataset,
+    metrics: Sequence[str],
+    registry: str | None = None,
+) -> Comparison:
     """Measure two versions on the same rows, and publish the comparison as an artifact."""
-    with open_registry() as registry:
-        comparison = registry.compare(challenger, champion, dataset, metrics=metrics)
+    with open_registry(registry) as opened:
+        comparison = opened.compare(challenger, champion, dataset, metrics=metrics)
     model = challenger.partition("@")[0]
     publish(model, "comparison", reports.comparison_card(comparison))
     return comparison
@@ -85,12 +97,17 @@ def compare_versions(challenger: str, champion: str, dataset: Dataset, metrics: 
 
 @task(task_run_name="decide on {challenger}", **PATIENT)
 def decide_promotion(
-    challenger: str, holdout: Dataset, policy: PromotionPolicy, alias: str = CHAMPION
+    challenger: str,
+    holdout: Dataset,
+    policy: PromotionPolicy,
+    alias: str = CHAMPION,
+    registry: str | None = None,
 ) -> PromotionDecision:
     """Judge the challenger by the policy, and publish the decision as an artifact."""
-    with open_registry() as registry:
-        decision = registry.decide(challenger, holdout, policy, alias=alias)
-    publish(decision.reference.model, "decision", reports.decision_card(decision))
+    with open_registry(registry) as opened:
+        decision = opened.decide(challenger, holdout, policy, alias=alias)
+    beside = [decision.champion.partition("@")[2]] if decision.champion else []
+    publish(decision.reference.model, "decision", reports.decision_card(decision), beside)
     return decision
 
 
@@ -100,7 +117,9 @@ def _outcome() -> str:
 
 
 @task(task_run_name=_outcome, **PATIENT)
-def promote_version(decision: PromotionDecision) -> LedgerEntry:
+def promote_version(
+    decision: PromotionDecision, because: str = "", registry: str | None = None
+) -> LedgerEntry:
     """Write the decision into the ledger; approved, the challenger takes the alias."""
-    with open_registry() as registry:
-        return announce_entry(registry.promote(decision))
+    with open_registry(registry) as opened:
+        return announce_entry(opened.promote(decision, because=because))

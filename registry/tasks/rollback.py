@@ -13,15 +13,23 @@ from registry.tasks.runs import PATIENT, open_registry, run_key
 
 
 @task(task_run_name="roll back {model}@{alias}", **PATIENT)
-def roll_back_champion(model: str, reason: str, bad: int | None = None, alias: str = CHAMPION) -> LedgerEntry:
+def roll_back_champion(
+    model: str,
+    reason: str,
+    bad: int | None = None,
+    alias: str = CHAMPION,
+    registry: str | None = None,
+) -> LedgerEntry:
     """Put the trusted predecessor in force, once however often this task run is tried."""
     key = run_key("roll back", model, alias)
-    with open_registry() as registry:
-        return announce_entry(registry.roll_back(model, reason=reason, alias=alias, bad=bad, key=key))
+    with open_registry(registry) as opened:
+        return announce_entry(opened.roll_back(model, reason=reason, alias=alias, bad=bad, key=key))
 
 
 @task(task_run_name="answer the alert about {alert.model}", **PATIENT)
-def answer_alert(alert: Alert, policy: RollbackPolicy | None = None) -> LedgerEntry:
+def answer_alert(
+    alert: Alert, policy: RollbackPolicy | None = None, registry: str | None = None
+) -> LedgerEntry:
     """Roll back as the alert asks, or write down why nothing moves; once, however often it is tried."""
-    with open_registry() as registry:
-        return announce_entry(registry.answer(alert, policy))
+    with open_registry(registry) as opened:
+        return announce_entry(opened.answer(alert, policy))

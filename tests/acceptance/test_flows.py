@@ -154,6 +154,7 @@ def test_a_version_and_its_entry_name_the_flow_run(retrain: Callable[..., Any], 
         "evaluate tumour@1",
         "decide on tumour@1",
         "promote tumour@1",
+        "publish the cards of tumour@1",
     }
 
 
@@ -284,7 +285,7 @@ def test_the_rollback_flow_restores_the_predecessor(registry: Registry) -> None:
 def test_the_promote_flow_takes_any_reference(registry: Registry, files: tuple[str, str]) -> None:
     data = Dataset.read(files[0], "target")
     registry.register("tumour", _fit(data, 0.1), trained_on=data)
-    decision = promote("tumour@latest", files[1], POLICY, alias="staging")
+    decision = promote("tumour@latest", files[1], "to be looked at", POLICY, alias="staging")
     assert decision.approved
     assert registry.resolve("tumour@staging").number == 1
 
@@ -293,7 +294,7 @@ def test_a_policy_travels_as_the_json_of_a_run_form(registry: Registry, files: t
     data = Dataset.read(files[0], "target")
     registry.register("tumour", _fit(data, 0.1), trained_on=data)
     form = json.loads(POLICY.model_dump_json())
-    decision = promote("tumour@1", files[1], form)  # the UI sends plain JSON
+    decision = promote("tumour@1", files[1], "asked again", form)  # the UI sends plain JSON
     assert decision.policy == POLICY
 
 
