@@ -17,5 +17,5 @@ bench:  ## ratios within one run
 demo:  ## a year of flights, in this folder
 	$(dir $(PYTHON))registry demo
 
-serve:  ## a Prefect server; then, in another shell, the three commands of the README
-	$(dir $(PYTHON))prefect server start
+serve:  ## a Prefect server if none is configured, and all deployments, run from this folder
+	$(dir $(PYTHON))registry serve

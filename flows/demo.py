@@ -18,11 +18,6 @@ from typing import TYPE_CHECKING
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from threadpoolctl import threadpool_limits
 
-from flows.feeds import BOTH, BROKEN_MONTH, DELAYS, ESTIMATED_SINCE, ESTIMATES, MISJOINED, Feeds
-from flows.flights import TARGET, read_flights
-from flows.monitor import monitor
-from flows.rollback import rollback
-from flows.train_register_promote import train_register_promote
 from registry.datasets import Dataset
 from registry.monitoring import alarm_of, explained
 from registry.monitoring_policy import MonitoringPolicy, RollbackPolicy
@@ -30,12 +25,19 @@ from registry.policy import Better, Floor, NotWorse, PromotionPolicy
 from registry.scoring import Batch
 from registry.tasks import open_registry
 
+from .feeds import BOTH, BROKEN_MONTH, DELAYS, ESTIMATED_SINCE, ESTIMATES, MISJOINED, Feeds
+from .flights import TARGET, read_flights, train
+from .monitor import monitor
+from .rollback import rollback
+from .train_register_promote import train_register_promote
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from flows.feeds import Columns
     from registry.tables import LedgerEntry, Observation
+
+    from .feeds import Columns
 
 MODEL = "flight-delay"
 METRIC = "accuracy"
@@ -124,7 +126,7 @@ def _retrain(feeds: Feeds, number: int, columns: Columns, until: int = 31) -> Ac
     """Train on a month, and judge on the days of the next *until* one."""
     train_register_promote(
         model=MODEL,
-        trainer="flows.flights:train",
+        trainer=f"{train.__module__}:{train.__name__}",
         training_data=str(feeds.training(number, columns)),
         holdout=str(feeds.month(number + 1, until)),
         target=TARGET,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flows.flights import TARGET
+from .flights import TARGET
 
 if TYPE_CHECKING:
     from pathlib import Path

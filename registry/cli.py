@@ -7,7 +7,9 @@ import json as json_format
 import os
 import sys
 import tomllib
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 from uuid import uuid4
@@ -18,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from registry import console
 from registry.exceptions import (
     EventsUnavailable,
+    InvalidDeployments,
     InvalidName,
     InvalidObservation,
     InvalidPolicy,
@@ -34,10 +37,10 @@ from registry.settings import RegistrySettings
 from registry.suspicion import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from registry.datasets import Dataset
-    from registry.tables import LedgerEntry, Observation
+    from registry.deployments import Change
 
 app = typer.Typer(
     help="Versions of models: what there is, what is in force and why, and what to do about it.",
@@ -50,7 +53,14 @@ P = TypeVar("P", bound=BaseModel)
 
 _CENTURY = 876_000  # hours
 
-_MISUSE = (InvalidName, InvalidObservation, InvalidPolicy, InvalidReference, ReasonMissing)
+_MISUSE = (
+    InvalidDeployments,
+    InvalidName,
+    InvalidObservation,
+    InvalidPolicy,
+    InvalidReference,
+    ReasonMissing,
+)
 
 
 def _reason(text: str) -> str:
@@ -107,30 +117,28 @@ def versions(name: Name, *, json: Json = False) -> None:
 @app.command()
 def show(ref: Ref, *, json: Json = False) -> None:
     """Show a version: where it comes from, how it was measured, what was decided about it."""
+    console.show_version(Registry().dossier(ref), json=json)
+
+
+@app.command()
+def card(
+    ref: Ref,
+    output: Annotated[Path | None, typer.Option(help="The file, instead of the standard output.")] = None,
+) -> None:
+    """Write all that is known of a version into one HTML file: registry card REF > card.html."""
+    if output is None and sys.stdout.isatty():
+        remedy = f"registry card {ref} > card.html, or --output card.html"
+        raise typer.BadParameter(f"a card is no text for a terminal; write it into a file: {remedy}")
+    from registry.dossier import card as draw  # noqa: PLC0415, an option is checked first
+
     registry = Registry()
-    version = registry.resolve(ref)
-    evaluations = registry.evaluations(version.reference)
-    known = {version.trained_on, *(evaluation.dataset for evaluation in evaluations)}
-    quarantined = registry.quarantined(version.model)
-    dossier = console.Dossier(
-        version=version,
-        aliases=registry.aliases(version.model),
-        quarantined=[alias for alias, fallen in quarantined.items() if version.number in fallen],
-        datasets={fingerprint: registry.dataset(fingerprint) for fingerprint in known},
-        health=[
-            row
-            for alias, number in registry.aliases(version.model).items()
-            if number == version.number
-            for row in registry.health(version.model, alias=alias)
-        ],
-        evaluations=evaluations,
-        entries=[entry for entry in registry.history(version.model) if _concerns(entry, version.number)],
-    )
-    console.show_version(dossier, json=json)
-
-
-def _concerns(entry: LedgerEntry, number: int) -> bool:
-    return entry.version == number or (entry.moved and entry.replaced == number)
+    with console.working(f"drawing {ref}"):
+        page = draw(registry.backend, registry.dossier(ref)).encode()
+    if output is None:
+        typer.echo(page, nl=False)
+    else:
+        with _writing(output):
+            output.write_bytes(page)
 
 
 @app.command()
@@ -211,6 +219,31 @@ def compare(
     console.show_comparison(comparison, json=json)
 
 
+@app.command()
+def backtest(
+    name: Name,
+    data: Data,
+    metric: Annotated[
+        list[str], typer.Option(help="scikit-learn scorer name; may be repeated, the first one ranks.")
+    ],
+    last: Annotated[int | None, typer.Option(help="Only so many of the newest versions.", min=1)] = None,
+    slices: Annotated[list[str], typer.Option("--slice", help="Column to slice by; may be repeated.")] = [],  # noqa: B006, read only
+    chart: Annotated[Path | None, typer.Option(help="Draw the heat map into this PNG file.")] = None,
+    alias: Alias = CHAMPION,
+    *,
+    json: Json = False,
+) -> None:
+    """Measure all versions of a model on new rows: what would each have brought? Nothing is decided."""
+    registry = Registry()
+    rows = _read(registry, f"{name}@{LATEST}", data)
+    with console.working(f"measuring the versions of {name}"):
+        found = registry.backtest(name, rows, metrics=metric, slices=slices, last=last, alias=alias)
+    if chart is not None:
+        with _writing(chart):
+            console.draw_heat_map(found, chart)
+    console.show_backtest(found, json=json)
+
+
 def _measured_of(registry: Registry, *references: str) -> list[str]:
     """The metrics that each of the versions was measured by, on whatever rows."""
     measured = [
@@ -235,6 +268,11 @@ def promote(
     floor: Annotated[list[str], typer.Option(metavar="METRIC=VALUE", help="Must be above the value.")] = [],  # noqa: B006, read only
     min_rows: Annotated[int | None, typer.Option(help="Fewer rows decide nothing; 100 by default.")] = None,
     alias: Alias = CHAMPION,
+    because: Annotated[str, typer.Option(metavar="TEXT", help="Why it is to be promoted.")] = "",
+    approved_by: Annotated[
+        str, typer.Option(metavar="NAME", help="Who agrees, if the policy asks for a person.")
+    ] = "",
+    comment: Annotated[str, typer.Option(metavar="TEXT", help="Why they agree.")] = "",
     *,
     json: Json = False,
 ) -> None:
@@ -244,9 +282,13 @@ def promote(
     rows = _read(registry, ref, data)
     with console.working(f"judging {ref}"):
         decision = registry.decide(ref, rows, demands, alias=alias)
-        registry.promote(decision)
+        if approved_by and decision.approved:
+            registry.approve(decision, by=approved_by, comment=comment)
+        entry = registry.promote(decision, because=because)
     console.show_decision(decision, json=json)
-    raise typer.Exit(0 if decision.approved else 1)
+    if decision.approved and entry.kind != "promoted":
+        console.note(f"held all the same: {entry.reason}")
+    raise typer.Exit(0 if entry.kind == "promoted" else 1)
 
 
 @app.command()
@@ -355,7 +397,9 @@ def health(
             console.complain(f"nothing was observed of {name}@{alias} by {metric!r}")
             raise typer.Exit(1)
     if chart is not None:
-        _write(chart, registry.observations(name, metric=metric, alias=alias), entries)
+        with _writing(chart):
+            observations = registry.observations(name, metric=metric, alias=alias)
+            console.draw_control_chart(observations, entries, chart)
     console.show_health(
         console.Health(
             alias=f"{name}@{alias}",
@@ -367,11 +411,13 @@ def health(
     )
 
 
-def _write(chart: Path, observations: Sequence[Observation], entries: Sequence[LedgerEntry]) -> None:
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    """Refuse in a line if *file* can't be written."""
     try:
-        console.draw_control_chart(observations, entries, chart)
+        yield
     except OSError as error:
-        console.complain(f"{chart} can't be written: {error.strerror}")
+        console.complain(f"{file} can't be written: {error.strerror}")
         raise typer.Exit(1) from None
 
 
@@ -402,15 +448,71 @@ def alert(
 def serve(
     *,
     alerts: Annotated[bool, typer.Option("--alerts", help="Take Alertmanager's webhooks.")] = False,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)] = 4300,
+    host: Annotated[str, typer.Option(help="Address at which --alerts listens.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 4200, or 4300 of --alerts.", min=1, max=65_535)
+    ] = None,
 ) -> None:
-    """Receive alerts from outside at POST /alerts, under the secret in MODEL_REGISTRY_ALERT_SECRET."""
-    if not alerts:
-        raise typer.BadParameter("say what to serve: --alerts")
-    from registry.alerts import serve as receive  # noqa: PLC0415, other commands need no server
+    """Run all deployments from this folder, with a Prefect server of their own if none is configured.
 
-    receive(RegistrySettings().alert_secret.get_secret_value(), host, port)
+    With --alerts: receive alerts from outside at POST /alerts, under the secret in
+    MODEL_REGISTRY_ALERT_SECRET, and nothing else.
+    """
+    if alerts:
+        from registry.alerts import serve as receive  # noqa: PLC0415, other commands need no server
+
+        receive(RegistrySettings().alert_secret.get_secret_value(), host, port or 4300)
+    else:
+        _serve_deployments(port or 4200)
+
+
+def _serve_deployments(port: int) -> None:
+    from registry import deployments  # noqa: PLC0415, reading commands need no Prefect
+
+    plan = deployments.read_plan()
+    with deployments.serving(port) as server:
+        with deployments.connected() as client:
+            _warn_of_version(deployments.differing_version(client))
+            changes = [_told(change) for change in deployments.put_for_serving(client, plan)]
+        console.say(f"Prefect's UI is at {deployments.page_of(server)}")
+        for change in changes:
+            if change.name == "promote/promote":
+                console.say(f"promote a version at {deployments.page_of(server, run=change.id)}")
+        console.say(f"other commands find this server by PREFECT_API_URL={server}; Ctrl-C stops it")
+        deployments.run_forever(change for change in changes if change.deployed)
+
+
+@app.command()
+def deploy(
+    file: Annotated[
+        Path | None, typer.Option(help="Deployments in the format of prefect.yaml, instead of the library's.")
+    ] = None,
+    pool: Annotated[str, typer.Option(help="Work pool of all of them, instead of each one's own.")] = "",
+    name: Annotated[list[str], typer.Option(help="Only the deployment so named; may be repeated.")] = [],  # noqa: B006, read only
+) -> None:
+    """Put the deployments and automations onto the Prefect server; what is there already is kept up to date.
+
+    Their runs will work in this folder. Nothing is deleted, and nothing is switched on or off.
+    """
+    from registry import deployments  # noqa: PLC0415, reading commands need no Prefect
+
+    plan = deployments.read_plan(file).only(name)
+    with deployments.connected() as client:
+        _warn_of_version(deployments.differing_version(client))
+        for change in deployments.put(client, plan, pool or None):
+            _told(change)
+        for idle in deployments.idle_pools(client, plan, pool or None):
+            console.note(f"no worker starts the runs yet: `prefect worker start --pool {idle}`")
+
+
+def _told(change: Change) -> Change:
+    console.say(str(change))
+    return change
+
+
+def _warn_of_version(found: str | None) -> None:
+    if found is not None:
+        console.note(f"warning: the Prefect server has version {found}, which is not this one's")
 
 
 @app.command()
@@ -463,17 +565,17 @@ def demo() -> None:
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    from flows.demo import METRIC, MODEL, play  # noqa: PLC0415, reading commands need no Prefect
+    from registry.deployments import flows_package  # noqa: PLC0415, reading commands need no Prefect
 
-    registry = Registry()
-    if MODEL in {model.name for model in registry.models()}:
+    year, registry = import_module(f"{flows_package()}.demo"), Registry()
+    if year.MODEL in {model.name for model in registry.models()}:
         console.complain(
-            f"this registry has a model {MODEL!r} already: run the demo in another folder, or see "
-            f"`registry history {MODEL}`"
+            f"this registry has a model {year.MODEL!r} already: run the demo in another folder, or see "
+            f"`registry history {year.MODEL}`"
         )
         raise typer.Exit(1)
-    console.narrate(play(Path("flight-delay")))
-    console.show_next_steps(MODEL, _draw(registry, MODEL, METRIC))
+    console.narrate(year.play(Path("flight-delay")))
+    console.show_next_steps(year.MODEL, _draw(registry, year.MODEL, year.METRIC))
 
 
 def _draw(registry: Registry, model: str, metric: str) -> list[Path]:
@@ -482,7 +584,7 @@ def _draw(registry: Registry, model: str, metric: str) -> list[Path]:
 
     entries, observations = registry.history(model), registry.observations(model, metric=metric)
     pictures = {
-        Path(f"{model}-timeline.png"): timeline(entries),
+        Path(f"{model}-timeline.png"): timeline(entries, observations),
         Path(f"{model}-health.png"): control_chart(observations, entries),
     }
     for path, picture in pictures.items():
