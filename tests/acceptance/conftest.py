@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +16,11 @@ from prefect.settings import (
 )
 
 from registry import Registry
+from tests.servers.browser import Person, person_at
 from tests.servers.prefect import prefect_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Generator, Iterator
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,3 +44,24 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     monkeypatch.setenv("MODEL_REGISTRY_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.setenv("MODEL_REGISTRY_ACTOR", "the tests")
     return Registry()
+
+
+@pytest.fixture(scope="session")
+def person(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    """Somebody before the Prefect UI, whose pictures are kept where ``SCREENSHOTS`` says."""
+    kept = os.environ.get("SCREENSHOTS")
+    pictures = Path(kept).resolve() if kept else tmp_path_factory.mktemp("screenshots")
+    with person_at(prefect_api.removesuffix("/api"), pictures) as somebody:
+        yield somebody
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed before the UI says what was on the screen."""
+    report = yield
+    somebody = getattr(item, "funcargs", {}).get("person")
+    if call.when == "call" and report.failed and isinstance(somebody, Person):
+        report.sections.append(("what was on the screen", somebody.testifies(f"failed-{item.name}")))
+    return report
