@@ -12,7 +12,7 @@ test:  ## everything; `make test ARGS=tests/unit` for the fast ones
 	$(PYTHON) -m pytest $(ARGS)
 
 bench:  ## ratios within one run
-	$(PYTHON) -m pytest tests/benchmarks --benchmark-enable $(ARGS)
+	$(PYTHON) -m pytest tests/benchmarks --benchmark-enable --numprocesses=0 $(ARGS)
 
 demo:  ## a year of flights, in this folder
 	$(dir $(PYTHON))registry demo

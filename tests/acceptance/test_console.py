@@ -98,7 +98,7 @@ def test_what_the_policy_approved_is_approved_in_the_resume_dialog(
     assert "May churn@3 become champion, in place of churn@1?" in question
     assert "roc_auc better" in question
 
-    person.does(pages.resume, "'name' is a required property")
+    person.does(pages.resume, "'decision' is a required property")
     assert registry.history("churn", alias="champion")[-1] == before
 
     person.does(pages.choose, "Decision", "approve churn@3")

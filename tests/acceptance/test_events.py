@@ -122,7 +122,7 @@ def test_a_server_that_can_not_be_reached_is_named_within_seconds() -> None:
         pytest.raises(EventsUnavailable, match=rf"http://127.0.0.1:{port}/api did not take.*refused"),
     ):
         send(alert("churn"))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_a_server_that_goes_away_during_a_flow_is_not_waited_for(prefect_api: str) -> None:
@@ -141,7 +141,7 @@ def test_a_server_that_goes_away_during_a_flow_is_not_waited_for(prefect_api: st
         return time.monotonic() - began
 
     assert prefect_api
-    assert watch() < 5
+    assert watch() < 20
 
 
 @contextmanager
@@ -160,7 +160,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.Mon
         pytest.raises(EventsUnavailable, match="timed out"),
     ):
         send(alert("churn"))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
 
 
 def test_a_server_that_refuses_is_quoted(prefect_api: str) -> None:
