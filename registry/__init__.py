@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from registry import lazy
 
 if TYPE_CHECKING:
+    from registry.backtest import Backtest
     from registry.datasets import Dataset
     from registry.detection import Consecutive, DegradationDetector, Threshold
     from registry.evidence import Comparison
@@ -33,6 +34,7 @@ _HOMES = {
     "ModelVersion": "tables",
     "Evaluation": "tables",
     "Comparison": "evidence",
+    "Backtest": "backtest",
     "PromotionPolicy": "policy",
     "Better": "policy",
     "NotWorse": "policy",
@@ -54,6 +56,7 @@ _HOMES = {
 
 __all__ = [
     "Alert",
+    "Backtest",
     "Batch",
     "Better",
     "Comparison",
