@@ -129,11 +129,8 @@ def card(
     if output is None and sys.stdout.isatty():
         remedy = f"registry card {ref} > card.html, or --output card.html"
         raise typer.BadParameter(f"a card is no text for a terminal; write it into a file: {remedy}")
-    from registry.dossier import card as draw  # noqa: PLC0415, an option is checked first
-
-    registry = Registry()
     with console.working(f"drawing {ref}"):
-        page = draw(registry.backend, registry.dossier(ref)).encode()
+        page = Registry().card(ref).encode()
     if output is None:
         typer.echo(page, nl=False)
     else:

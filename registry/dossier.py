@@ -1,9 +1,8 @@
-"""All that is known of one version, gathered in one place for whoever shows it, and shown on one page."""
+"""All that is known of one version, gathered in one place for whoever shows it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC
 from typing import TYPE_CHECKING
 
 from registry.exceptions import ArtifactCorrupted, ArtifactMissing, DataError, InvalidMetric
@@ -123,28 +122,6 @@ def bounded(backend: Backend, dossier: Dossier) -> Dossier:
     alpha = 1 - dossier.confidence
     found = {(one.dataset, each.metric): each for one in newest for each in _bounds(backend, one, alpha)}
     return replace(dossier, bounds=found)
-
-
-def card(backend: Backend, dossier: Dossier) -> str:
-    """The model card of a version as one HTML file, with its last decision, the timeline and its health.
-
-    Raises:
-        ArtifactStoreUnavailable: The stored predictions can't be read now.
-    """
-    from registry import reports  # noqa: PLC0415, whoever shows only rows needs no pictures
-
-    version, decision = dossier.version, dossier.decision
-    entries = backend.rows.history(version.model, dossier.alias)
-    cards = [reports.model_card(bounded(backend, dossier))]
-    if decision is not None:
-        cards.append(reports.decision_card(decision, dossier.judged))
-    if entries:
-        cards.append(reports.timeline_card(entries, watched(backend, version.model, dossier.alias)))
-    for row in dossier.health:
-        stream = backend.observations.last(version.model, row.alias, row.metric, MOST_OBSERVED)
-        cards.append(reports.health_card(stream, backend.rows.history(version.model, row.alias)))
-    written = backend.rows.clock().astimezone(UTC)
-    return reports.page(version.reference, f"Model card, as of {written:%Y-%m-%d %H:%M} UTC", cards)
 
 
 def _bounds(backend: Backend, evaluation: Evaluation, alpha: float) -> Iterator[Measured]:

@@ -297,6 +297,12 @@ class Registry:
 
         return gather(self.backend, self.resolve(reference))
 
+    def card(self, reference: str) -> str:
+        """All that is known of a version, as one HTML file; see ``card.card``."""
+        from registry.card import card
+
+        return card(self.backend, self.dossier(reference))
+
     def target_of(self, reference: str) -> str:
         """The column that a version predicts."""
         return self.backend.rows.dataset(self.resolve(reference).trained_on).target

@@ -70,8 +70,8 @@ class _Column:
         return _mixed(red, depth), _mixed(green, depth), _mixed(blue, depth)
 
     def difference(self, value: float) -> str:
-        """With its sign, and so many decimals that the deepest has two digits."""
-        decimals = max(0, 1 - floor(log10(self.full)))
+        """With its sign, and so many decimals that the deepest has three digits."""
+        decimals = max(0, 2 - floor(log10(self.full)))
         if len(f"{self.full:+,.{decimals}f}") > _LONGEST_NUMBER:
             return _scientific(value, "+")
         text = f"{value:+,.{decimals}f}"

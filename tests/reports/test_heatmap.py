@@ -76,7 +76,7 @@ def test_a_better_version_is_blue_above_and_a_worse_one_vermillion_below() -> No
 
 def test_a_cell_holds_the_difference_and_the_champions_its_value(drawn: Drawn) -> None:
     _, grid = drawn(a_backtest(LIKE))
-    assert words(grid) == ["+0.10", "0.700", "\N{MINUS SIGN}0.05"]
+    assert words(grid) == ["+0.100", "0.700", "\N{MINUS SIGN}0.050"]
 
 
 def test_what_is_provable_is_bold(drawn: Drawn) -> None:
