@@ -45,6 +45,7 @@ def feeds(tmp_path: Path) -> Feeds:
 def test_what_broke_comes_down_and_what_the_world_did_stays(
     prefect_api: str, registry: Registry, feeds: Feeds, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    began = datetime.now(UTC)
     deploy(prefect_api, tmp_path)
     with prefect_worker(prefect_api, tmp_path):
         _promote_three_versions(registry, feeds)
@@ -65,10 +66,10 @@ def test_what_broke_comes_down_and_what_the_world_did_stays(
 
         before = len(registry.history(MODEL))
         assert _change_the_world(registry, feeds) == "world-changed"
-        assert _heard(events.WORLD_CHANGED)
+        assert _heard(events.WORLD_CHANGED, began)
         assert registry.aliases(MODEL) == {"champion": 2}
         assert len(registry.history(MODEL)) == before
-        assert len(_heard(events.ROLLED_BACK)) == 1
+        assert len(_heard(events.ROLLED_BACK, began)) == 1
 
 
 def _promote_three_versions(registry: Registry, feeds: Feeds) -> None:
@@ -143,9 +144,10 @@ def _change_the_world(registry: Registry, feeds: Feeds) -> str:
     return status
 
 
-def _heard(event: str) -> list[dict[str, Any]]:
-    """The events of this name that reached the server."""
-    query = {"filter": {"event": {"name": [event]}, "resource": {"id": [f"model-registry.model.{MODEL}"]}}}
+def _heard(event: str, since: datetime) -> list[dict[str, Any]]:
+    """The events of this name that reached the server *since* then."""
+    about = {"event": {"name": [event]}, "resource": {"id": [f"model-registry.model.{MODEL}"]}}
+    query = {"filter": {**about, "occurred": {"since": since.isoformat()}}}
     deadline = time.monotonic() + 10
     found: list[dict[str, Any]] = []
     with get_client(sync_client=True) as client:

@@ -75,16 +75,16 @@ def person_at(ui: str, pictures: Path) -> Iterator[Person]:
         playwright = hands.submit(driver.start).result()
         try:
             refusals: list[str] = []
-            page = hands.submit(_open, playwright, program, ui).result()
-            page.on("response", lambda response: _note(response, refusals))
+            page = hands.submit(_open, playwright, program, ui, refusals).result()
             yield Person(page, hands, pictures, refusals)
         finally:
             hands.submit(playwright.stop).result()
 
 
-def _open(playwright: Playwright, program: str, ui: str) -> Page:
+def _open(playwright: Playwright, program: str, ui: str, refusals: list[str]) -> Page:
     browser = playwright.chromium.launch(executable_path=program, args=[ONLY_THIS_MACHINE])
     page = browser.new_page(base_url=ui, viewport={"width": 1280, "height": 900}, timezone_id="UTC")
+    page.on("response", lambda response: _note(response, refusals))
     page.set_default_timeout(SECONDS_TO_SHOW * 1000)
     expect.set_options(timeout=SECONDS_TO_SHOW * 1000)
     return page
