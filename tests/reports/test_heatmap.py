@@ -110,7 +110,7 @@ def test_one_version_that_is_far_out_does_not_pale_the_others(drawn: Drawn) -> N
     (image,) = grid.images
     colours = np.asarray(image.get_array())[:, 0]
     assert np.ptp(colours[:6], axis=0).max() > 0.05
-    assert words(grid)[-1] == "\N{MINUS SIGN}50.71"
+    assert words(grid)[-1] == "\N{MINUS SIGN}50.710"
 
 
 def test_a_group_of_columns_stands_for_all_rows_and_one_for_the_slices_of_each_metric(drawn: Drawn) -> None:
