@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _KINDS = ("decision", "timeline")
 
+_seen: set[str] = set()  # where cards are; a card is replaced by its next version, and not taken away
+
 
 def publish(model: str, kind: str, markdown: str, beside: Iterable[str] = ()) -> None:
     """Publish a card under a key of its own, with links to the other cards of the model.
@@ -129,13 +131,19 @@ def _links(model: str, kinds: Iterable[str]) -> dict[str, str]:
     address = _ui()
     if address is None:
         return {}
-    keys = {key_of(model, kind): _title(model, kind) for kind in kinds}
-    links = {keys[key]: f"{address}/artifacts/key/{key}" for key in _published([*keys])}
+    cards = {_title(model, kind): _card(address, key_of(model, kind)) for kind in kinds}
+    unseen = [card.rpartition("/")[2] for card in cards.values() if card not in _seen]
+    _seen.update(_card(address, key) for key in _published(unseen))
+    links = {title: card for title, card in cards.items() if card in _seen}
     links[f"all cards of {model}"] = f"{address}/artifacts?name={quote(key_of(model, ''))}"
     around = FlowRunContext.get()
     if around and around.flow_run:
         links["the flow run"] = _run(address, str(around.flow_run.id))
     return links
+
+
+def _card(address: str, key: str) -> str:
+    return f"{address}/artifacts/key/{key}"
 
 
 def _runs(ids: Iterable[str | None]) -> dict[str, str]:
@@ -149,6 +157,8 @@ def _run(address: str, run: str) -> str:
 
 def _published(keys: Sequence[str]) -> Sequence[str]:
     """Those of the *keys* that there is a card for, because the UI breaks on a key that it does not know."""
+    if not keys:
+        return keys
     with get_client(sync_client=True) as client:
         if _count(client, keys) == len(keys):
             return keys
