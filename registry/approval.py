@@ -53,7 +53,8 @@ def approve(store: Store, decision: PromotionDecision, signature: Signature) -> 
     """
     if not decision.approved:
         raise NothingToApprove(decision.challenger, decision.verdict)
-    _check_four_eyes(store, decision, signature)
+    if _is_own(store, decision, signature.by):
+        raise FourEyesNeeded(decision.challenger, signature.by)
     reason = f"{signature.by} approves: {signature.comment}"
     return _answer(store, decision, "approved", reason, signature)
 
@@ -78,9 +79,11 @@ def answers(store: Store, decision: PromotionDecision) -> Iterator[LedgerEntry]:
 
 
 def approval_of(store: Store, decision: PromotionDecision) -> LedgerEntry | None:
-    """The entry by which *decision* is approved; None if it is not, or not any more."""
+    """The entry by which *decision* is approved; None if it is not, or not as its policy wants it now."""
     given = list(answers(store, decision))
-    return given[-1] if given and given[-1].kind == "approved" else None
+    if not given or given[-1].kind != "approved":
+        return None
+    return None if _is_own(store, decision, given[-1].evidence["approval"]["by"]) else given[-1]
 
 
 def require_approval(store: Store, decision: PromotionDecision) -> LedgerEntry | None:
@@ -101,12 +104,12 @@ def answer_key(question: str, number: int) -> str:
     return hashlib.sha256(canonical_json([question, "answer", number]).encode()).hexdigest()
 
 
-def _check_four_eyes(store: Store, decision: PromotionDecision, signature: Signature) -> None:
+def _is_own(store: Store, decision: PromotionDecision, by: str) -> bool:
+    """Whether the policy wants four eyes, and the challenger was registered under the same name."""
     if not decision.policy.four_eyes:
-        return
+        return False
     challenger = store.resolve(decision.reference)
-    if signature.by.strip().casefold() == challenger.registered_by.strip().casefold():
-        raise FourEyesNeeded(decision.challenger, signature.by)
+    return by.strip().casefold() == challenger.registered_by.strip().casefold()
 
 
 def _answer(

@@ -218,6 +218,16 @@ class PromotionPolicy(BaseModel):
         demands = self.model_dump(mode="json", include={"checks", "confidence", "min_rows"})
         return hashlib.sha256(canonical_json(demands).encode()).hexdigest()
 
+    def asked_again(self, policy: PromotionPolicy) -> PromotionPolicy:
+        """This policy, demanded again by another *policy* now: whoever either asks for has to agree."""
+        manual = "manual" in {self.approval, policy.approval}
+        agreement = {
+            "approval": "manual" if manual else "automatic",
+            "four_eyes": self.four_eyes or policy.four_eyes,
+            "answer_within": policy.answer_within,
+        }
+        return self.model_copy(update=agreement)
+
     def foregone(self, rows: int) -> Judgement | None:
         """The verdict that needs no measurement, because the *rows* are too few; None if they are enough."""
         if rows >= self.min_rows:

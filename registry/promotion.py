@@ -207,7 +207,8 @@ def _answered(rows: Store, question: _Question) -> PromotionDecision | None:
     model, alias = question.challenger.model, question.alias
     for key in (question.key, answer_key(question.key, 1)):
         if entry := rows.entry(model, alias, key):
-            return PromotionDecision.model_validate(entry.evidence)
+            decision = PromotionDecision.model_validate(entry.evidence)
+            return decision.model_copy(update={"policy": decision.policy.asked_again(question.policy)})
     if question.against.version != question.challenger.number:
         return None
     entry = rows.entry_at(model, alias, int(question.against.since or 0))

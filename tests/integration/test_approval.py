@@ -105,6 +105,21 @@ def test_a_person_who_rejected_is_not_passed_by_a_policy_that_asks_nobody(regist
         registry.promote(judge(registry, policy=POLICY))
 
 
+def test_who_asks_a_person_later_is_not_passed_by_a_policy_that_asked_nobody(registry: Registry) -> None:
+    registry.withhold(judge(registry, policy=POLICY), reason="a cooldown had begun")
+    with pytest.raises(ApprovalMissing):
+        registry.promote(judge(registry))
+
+
+def test_an_approval_of_ones_own_is_none_once_four_eyes_are_wanted(registry: Registry) -> None:
+    registrant = registry.resolve("churn@2").registered_by
+    registry.approve(judge(registry), by=registrant, comment="my own")
+    with pytest.raises(ApprovalMissing):
+        registry.promote(judge(registry, policy=FOUR_EYES))
+    registry.approve(judge(registry, policy=FOUR_EYES), by="Grace", comment="fine")
+    assert registry.promote(judge(registry, policy=FOUR_EYES)).kind == "promoted"
+
+
 def test_no_approval_replaces_evidence(registry: Registry) -> None:
     strict = PromotionPolicy(checks=(Better("roc_auc"), Floor("roc_auc", 0.9999)), approval="manual")
     decision = judge(registry, policy=strict)
