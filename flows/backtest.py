@@ -8,18 +8,19 @@ from prefect.logging import get_run_logger
 from registry.backtest import Backtest, Question, assemble
 from registry.references import CHAMPION
 from registry.tasks import measure_version, prepare_backtest, publish_backtest
+from registry.tasks.forms import AliasText, ModelText
 from registry.tasks.runners import Runner, runner
 
 
 @flow(flow_run_name="backtest {model}")
 def backtest(
-    model: str,
+    model: ModelText,
     dataset: str,
     metrics: list[str],
     last: int | None = None,
     slices: list[str] = [],  # noqa: B006, read only
     task_runner: Runner = "threads",
-    alias: str = CHAMPION,
+    alias: AliasText = CHAMPION,
     registry: str | None = None,
 ) -> Backtest:
     """Measure all versions, or the newest, on the same rows against the one in force; nothing is decided.

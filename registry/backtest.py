@@ -111,8 +111,8 @@ class LeftOut(BaseModel):
     reason: str
 
 
-class Plan(BaseModel):
-    """What is to be measured, and against whom; small, so that it can be handed to every worker.
+class _Trial(BaseModel):
+    """Which versions are asked what, on which rows.
 
     Attributes:
         model: Whose versions.
@@ -120,8 +120,6 @@ class Plan(BaseModel):
         dataset: Fingerprint of the rows.
         dataset_name: What people call them.
         rows: How many they are.
-        in_force: What was found of the version in force; None if there is none.
-        versions: The numbers of all others to measure, oldest first.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -131,6 +129,16 @@ class Plan(BaseModel):
     dataset: str
     dataset_name: str
     rows: int
+
+
+class Plan(_Trial):
+    """What is to be measured, and against whom; small, so that it can be handed to every worker.
+
+    Attributes:
+        in_force: What was found of the version in force; None if there is none.
+        versions: The numbers of all others to measure, oldest first.
+    """
+
     in_force: Measurement | LeftOut | None = None
     versions: tuple[int, ...]
 
@@ -145,28 +153,16 @@ class Plan(BaseModel):
         return (1 - self.question.confidence) / (len(self.question.metrics) * max(1, len(self.versions)))
 
 
-class Backtest(BaseModel):
+class Backtest(_Trial):
     """What every version would have brought on the same rows.
 
     Attributes:
-        model: Whose versions.
-        question: What was asked of them.
-        dataset: Fingerprint of the rows.
-        dataset_name: What people call them.
-        rows: How many they are.
         in_force: Reference of the version in force, even if it could not be measured; None if there is none.
         alpha: The error probability of each bound on all rows, so that all of them hold together.
         measured: The versions, best first by the first metric; that in force is one of them.
         left_out: The versions that say nothing on these rows, and why.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    model: str
-    question: Question
-    dataset: str
-    dataset_name: str
-    rows: int
     in_force: str | None
     alpha: float
     measured: tuple[Measurement, ...]

@@ -170,7 +170,7 @@ class Registry:
         return withhold(self.backend.rows, decision, reason)
 
     def approval(self, decision: PromotionDecision) -> LedgerEntry | None:
-        """The entry by which *decision* is approved; None if it is not, or not any more."""
+        """The entry by which *decision* is approved, if it is; see ``approval.approval_of``."""
         from registry.approval import approval_of
 
         return approval_of(self.backend.rows, decision)

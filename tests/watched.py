@@ -59,15 +59,17 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def heard(api: str, since: datetime, name: str, *, least: int = 0) -> list[dict[str, Any]]:
-    """The events of this *name* about ``churn`` since then that the server accepted, oldest first.
+def heard(
+    api: str, since: datetime, name: str, *, model: str = "churn", least: int = 0
+) -> list[dict[str, Any]]:
+    """The events of this *name* about a model since then that the server accepted, oldest first.
 
     An event that is sent by this function is the last: when it has come, all others that were sent have. Of
     those that a process emits in the background the *least* number is waited for.
     """
-    last = events.event("tests.asked", "churn", None, identity=[uuid4().hex], payload={})
+    last = events.event("tests.asked", model, None, identity=[uuid4().hex], payload={})
     events.send(last)
-    about = {"resource": {"id": ["model-registry.model.churn"]}, "occurred": {"since": since.isoformat()}}
+    about = {"resource": {"id": [f"model-registry.model.{model}"]}, "occurred": {"since": since.isoformat()}}
     deadline = time.monotonic() + 20
     while True:
         answer = httpx.post(f"{api}/events/filter", json={"filter": {**about, "order": "ASC"}, "limit": 50})

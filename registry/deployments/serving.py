@@ -49,11 +49,11 @@ def _interrupt(*_arguments: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def page_of(api: str, *, run: UUID | None = None) -> str:
-    """Where people find the server with this *api* URL, or there the form that runs a deployment."""
+def page_of(api: str, *, deployment: UUID | None = None) -> str:
+    """Where people find the server with this *api* URL, or there the run form of a *deployment*."""
     page = PREFECT_UI_URL.value() if api == configured_server() and PREFECT_UI_URL.value() else None
     root = (page or api.removesuffix("/api")).rstrip("/")
-    return root if run is None else f"{root}/v2/deployments/deployment/{run}/run"
+    return root if deployment is None else f"{root}/v2/deployments/deployment/{deployment}/run"
 
 
 def run_forever(deployments: Iterable[Change]) -> None:

@@ -20,6 +20,7 @@ from registry import PromotionDecision, PromotionPolicy, Registry
 from registry.exceptions import NobodyToAsk
 from registry.tasks import approval, events
 from tests.three_versions import POLICY, holdout, three_versions
+from tests.watched import heard, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,9 +91,9 @@ def dialog(run: FlowRun) -> tuple[str, dict[str, Any]]:
 
 
 def test_the_dialog_shows_the_evidence_and_an_approval_promotes(
-    registry: Registry, start: Callable[..., Future[PromotionDecision]]
+    prefect_api: str, registry: Registry, start: Callable[..., Future[PromotionDecision]]
 ) -> None:
-    run = start()
+    began, run = now(), start()
     waiting = paused()
     text, form = dialog(waiting)
     assert "May churn@2 become champion, in place of churn@1?" in text
@@ -110,7 +111,8 @@ def test_the_dialog_shows_the_evidence_and_an_approval_promotes(
     assert (approved.kind, promoted.kind, promoted.in_force) == ("approved", "promoted", 2)
     assert promoted.reason.startswith("the spring release; Grace approves: fine; ")
     assert promoted.flow_run_id == str(waiting.id)
-    assert _heard(events.APPROVED)
+    [told] = heard(prefect_api, began, events.APPROVED, least=1)
+    assert told["payload"]["approval"] == {"by": "Grace", "comment": "fine"}
 
 
 def test_a_rejection_and_another_version_are_written_down(
@@ -220,14 +222,3 @@ def test_without_a_server_nobody_is_asked(tmp_path: Path) -> None:
 
 def _try_to_resume(run: FlowRun, answer: dict[str, str]) -> str:
     return resume(run, **answer)
-
-
-def _heard(event: str) -> list[dict[str, Any]]:
-    query = {"filter": {"event": {"name": [event]}}}
-    deadline = time.monotonic() + 10
-    found: list[dict[str, Any]] = []
-    with get_client(sync_client=True) as client:
-        while not found and time.monotonic() < deadline:
-            found = client.request("POST", "/events/filter", json=query).json()["events"]
-            time.sleep(0.2)
-    return found

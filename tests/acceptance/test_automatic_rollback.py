@@ -12,7 +12,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from prefect.client.orchestration import get_client
 
 from flows.feeds import DELAYS, ESTIMATES, MISJOINED, Feeds
 from flows.flights import TARGET, read_flights
@@ -21,6 +20,7 @@ from flows.train_register_promote import train_register_promote
 from registry import Batch, Better, Dataset, Floor, MonitoringPolicy, NotWorse, PromotionPolicy, Registry
 from registry.tasks import events
 from tests.servers.prefect import deploy, prefect_worker
+from tests.watched import heard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,10 +66,10 @@ def test_what_broke_comes_down_and_what_the_world_did_stays(
 
         before = len(registry.history(MODEL))
         assert _change_the_world(registry, feeds) == "world-changed"
-        assert _heard(events.WORLD_CHANGED, began)
+        assert heard(prefect_api, began, events.WORLD_CHANGED, model=MODEL, least=1)
         assert registry.aliases(MODEL) == {"champion": 2}
         assert len(registry.history(MODEL)) == before
-        assert len(_heard(events.ROLLED_BACK, began)) == 1
+        assert len(heard(prefect_api, began, events.ROLLED_BACK, model=MODEL, least=1)) == 1
 
 
 def _promote_three_versions(registry: Registry, feeds: Feeds) -> None:
@@ -142,16 +142,3 @@ def _change_the_world(registry: Registry, feeds: Feeds) -> str:
             monitor(MODEL, str(file), batch=str(day), policy=WATCH)  # finds the batch, and what is to be told
             break
     return status
-
-
-def _heard(event: str, since: datetime) -> list[dict[str, Any]]:
-    """The events of this name that reached the server *since* then."""
-    about = {"event": {"name": [event]}, "resource": {"id": [f"model-registry.model.{MODEL}"]}}
-    query = {"filter": {**about, "occurred": {"since": since.isoformat()}}}
-    deadline = time.monotonic() + 10
-    found: list[dict[str, Any]] = []
-    with get_client(sync_client=True) as client:
-        while not found and time.monotonic() < deadline:
-            found = client.request("POST", "/events/filter", json=query).json()["events"]
-            time.sleep(0.2)
-    return found
