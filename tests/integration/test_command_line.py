@@ -876,3 +876,22 @@ def test_a_card_is_utf_8_whatever_the_locale(registry: Registry) -> None:
     answer = in_a_process(registry, "registry card churn@1", LC_ALL="C", PYTHONIOENCODING="ascii")
     assert answer.returncode == 0, answer.stderr
     assert "weil es läuft" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("batch,value,rows\na,0.9,100\nb,high,100\n", "line 3 of b.csv"),
+        ("batch,value\na,0.9\n", "no column 'rows'"),
+        ("batch,value,rows,at\na,0.9,100,someday\n", "line 2 of b.csv"),
+    ],
+)
+def test_a_bad_line_in_a_file_of_batches_is_named(
+    run: Terminal, registry: Registry, text: str, said: str
+) -> None:
+    Path("b.csv").write_text(text)
+    put_in_force(registry, 3)
+    refused = run("observe", "churn@champion", "--metric", "accuracy", "--batches", "b.csv")
+    assert refused.status == 2
+    assert said in refused.err
+    assert registry.observations("churn", metric="accuracy") == []

@@ -1,0 +1,163 @@
+"""Commands that only look: what there is, what is in force and why, and how versions compare."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from registry import arguments, console
+from registry.cli.options import Alias, Data, Json, Name, Ref, read_rows, writing
+from registry.facade import Registry
+from registry.references import CHAMPION, LATEST, Reference
+
+app = typer.Typer()
+
+
+@app.command()
+def models(*, json: Json = False) -> None:
+    """List the models, and what is in force of each."""
+    registry = Registry()
+    console.show_models([(model, registry.aliases(model.name)) for model in registry.models()], json=json)
+
+
+@app.command()
+def versions(name: Name, *, json: Json = False) -> None:
+    """List the versions of a model."""
+    registry = Registry()
+    console.show_versions(registry.versions(name), registry.aliases(name), json=json)
+
+
+@app.command()
+def show(ref: Ref, *, json: Json = False) -> None:
+    """Show a version: where it comes from, how it was measured, what was decided about it."""
+    console.show_version(Registry().dossier(ref), json=json)
+
+
+@app.command()
+def card(
+    ref: Ref,
+    output: Annotated[Path | None, typer.Option(help="The file, instead of the standard output.")] = None,
+) -> None:
+    """Write all that is known of a version into one HTML file: registry card REF > card.html."""
+    if output is None and sys.stdout.isatty():
+        remedy = f"registry card {ref} > card.html, or --output card.html"
+        raise typer.BadParameter(f"a card is no text for a terminal; write it into a file: {remedy}")
+    with console.working(f"drawing {ref}"):
+        page = Registry().card(ref).encode()
+    if output is None:
+        typer.echo(page, nl=False)
+    else:
+        with writing(output):
+            output.write_bytes(page)
+
+
+@app.command()
+def history(
+    name: Name, alias: Annotated[str, typer.Option(help="Of this alias only.")] = "", *, json: Json = False
+) -> None:
+    """Print the ledger of a model: what was decided, by whom, and why."""
+    console.show_history(Registry().history(name, alias=alias or None), json=json)
+
+
+@app.command()
+def resolve(
+    ref: Ref,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=arguments.moment,
+            metavar="TIME",
+            help="What an alias named at this time, which is local unless it has a zone.",
+        ),
+    ] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Print the version that a reference names, now or at a time."""
+    if at is not None and not _is_alias(Reference.parse(ref).selector):
+        raise typer.BadParameter("only what an alias names changes; ask such as churn@champion --at TIME")
+    registry = Registry()
+    version = registry.resolve(ref, at=at)
+    console.show_reference(version, registry.aliases(version.model), json=json)
+
+
+def _is_alias(selector: int | str) -> bool:
+    return isinstance(selector, str) and selector != LATEST
+
+
+@app.command()
+def evaluate(
+    ref: Ref,
+    data: Data,
+    metric: Annotated[list[str], typer.Option(help="scikit-learn scorer name; may be repeated.")],
+    slices: Annotated[list[str], typer.Option("--slice", help="Column to slice by; may be repeated.")] = [],  # noqa: B006, read only
+    *,
+    json: Json = False,
+) -> None:
+    """Measure a version on a dataset."""
+    registry = Registry()
+    rows = read_rows(registry, ref, data)
+    with console.working(f"evaluating {ref}"):
+        evaluation = registry.evaluate(ref, rows, metrics=metric, slices=slices)
+    console.show_evaluation(evaluation, registry.dataset(evaluation.dataset), json=json)
+
+
+@app.command()
+def compare(
+    challenger: Ref,
+    champion: Ref,
+    data: Data,
+    metric: Annotated[
+        list[str], typer.Option(help="scikit-learn scorer name; those measured of both before if not given.")
+    ] = [],  # noqa: B006, read only
+    *,
+    json: Json = False,
+) -> None:
+    """Compare two versions on the same rows; nothing is decided."""
+    registry = Registry()
+    metric = metric or _measured_of(registry, challenger, champion)
+    rows = read_rows(registry, challenger, data)
+    with console.working(f"comparing {challenger} with {champion}"):
+        comparison = registry.compare(challenger, champion, rows, metrics=metric)
+    console.show_comparison(comparison, json=json)
+
+
+@app.command()
+def backtest(
+    name: Name,
+    data: Data,
+    metric: Annotated[
+        list[str], typer.Option(help="scikit-learn scorer name; may be repeated, the first one ranks.")
+    ],
+    last: Annotated[int | None, typer.Option(help="Only so many of the newest versions.", min=1)] = None,
+    slices: Annotated[list[str], typer.Option("--slice", help="Column to slice by; may be repeated.")] = [],  # noqa: B006, read only
+    chart: Annotated[Path | None, typer.Option(help="Draw the heat map into this PNG file.")] = None,
+    alias: Alias = CHAMPION,
+    *,
+    json: Json = False,
+) -> None:
+    """Measure all versions of a model on new rows: what would each have brought? Nothing is decided."""
+    registry = Registry()
+    rows = read_rows(registry, f"{name}@{LATEST}", data)
+    with console.working(f"measuring the versions of {name}"):
+        found = registry.backtest(name, rows, metrics=metric, slices=slices, last=last, alias=alias)
+    if chart is not None:
+        with writing(chart):
+            console.draw_heat_map(found, chart)
+    console.show_backtest(found, json=json)
+
+
+def _measured_of(registry: Registry, *references: str) -> list[str]:
+    """The metrics that each of the versions was measured by, on whatever rows."""
+    measured = [
+        {metric for evaluation in registry.evaluations(reference) for metric in evaluation.metrics}
+        for reference in references
+    ]
+    common = sorted(set.intersection(*measured))
+    if not common:
+        raise typer.BadParameter("no metric was measured of both; name one, such as --metric accuracy")
+    return common

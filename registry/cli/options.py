@@ -1,0 +1,51 @@
+"""What several commands take, and what they do with it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from registry import console
+from registry.references import check_model_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from registry.datasets import Dataset
+    from registry.facade import Registry
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise typer.BadParameter("say why in a sentence")
+    return text.encode(errors="replace").decode()  # bytes that are no text could not be written down
+
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", parser=check_model_name, help="Name of a model, such as churn.")
+]
+Ref = Annotated[str, typer.Argument(metavar="REF", help="Such as churn@7, churn@champion or churn@latest.")]
+Alias = Annotated[str, typer.Option(help="What is, or is to be, in force.")]
+Reason = Annotated[str, typer.Option(parser=_reason, metavar="TEXT", help="Why; it goes into the ledger.")]
+Data = Annotated[str, typer.Option(help="Parquet or CSV file, on disk or s3://.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Refuse in a line if *file* can't be written."""
+    try:
+        yield
+    except OSError as error:
+        console.complain(f"{file} can't be written: {error.strerror}")
+        raise typer.Exit(1) from None
+
+
+def read_rows(registry: Registry, ref: str, data: str) -> Dataset:
+    """The rows in the file *data*, with the target of the version *ref*."""
+    from registry.datasets import Dataset  # noqa: PLC0415, most commands need no pandas
+
+    return Dataset.read(data, registry.target_of(ref))
