@@ -10,6 +10,7 @@ import typer
 
 from registry import console
 from registry.cli import keeping, looking, moving, running, watching
+from registry.cli.options import opened
 from registry.exceptions import (
     InvalidDeployments,
     InvalidName,
@@ -42,7 +43,8 @@ _MISUSE = (
 def main() -> None:
     """Run the command line; a refusal is one line on the error output."""
     try:
-        app(prog_name="registry")
+        with opened:
+            app(prog_name="registry")
     except RegistryError as error:
         console.complain(str(error))
         sys.exit(2 if isinstance(error, _MISUSE) else 1)

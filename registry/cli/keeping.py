@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from registry import console
-from registry.cli.options import Json, Reason
-from registry.facade import Registry
+from registry.cli.options import Json, Reason, open_registry
 
 app = typer.Typer()
 
@@ -20,7 +19,7 @@ _CENTURY = 876_000  # hours
 def verify(*, json: Json = False) -> None:
     """Check the ledger's chains and every artifact's digest. 1 if something is wrong."""
     with console.working("checking"):
-        findings = list(Registry().verify())
+        findings = list(open_registry().verify())
     console.show_findings(findings, json=json)
     raise typer.Exit(1 if any(finding.problem for finding in findings) else 0)
 
@@ -33,7 +32,7 @@ def gc(
     json: Json = False,
 ) -> None:
     """Remove artifacts that no version and no evaluation needs."""
-    registry, grace = Registry(), timedelta(hours=hours)
+    registry, grace = open_registry(), timedelta(hours=hours)
     if dry_run:
         console.show_garbage(registry.find_garbage(grace=grace), "would be removed", json=json)
     else:
@@ -43,18 +42,18 @@ def gc(
 @app.command()
 def trust(type_name: Annotated[str, typer.Argument(metavar="TYPE")], reason: Reason) -> None:
     """Let artifacts contain a type, by its exact name. Read its code first: a file may call it."""
-    added = Registry().trust(type_name, reason=reason)
+    added = open_registry().trust(type_name, reason=reason)
     console.say(f"{added.name} is trusted: {added.reason}")
 
 
 @app.command()
 def distrust(type_name: Annotated[str, typer.Argument(metavar="TYPE")]) -> None:
     """Take a type from the allow-list; versions that contain it no longer load."""
-    Registry().distrust(type_name)
+    open_registry().distrust(type_name)
     console.say(f"{type_name} is not trusted")
 
 
 @app.command()
 def trusted(*, json: Json = False) -> None:
     """List the types that artifacts may contain beyond what skops trusts by itself."""
-    console.show_trusted(Registry().trusted(), json=json)
+    console.show_trusted(open_registry().trusted(), json=json)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from registry import arguments, console
-from registry.cli.options import Alias, Data, Json, Name, Ref, read_rows, writing
-from registry.facade import Registry
+from registry.cli.options import Alias, Data, Json, Name, Ref, open_registry, read_rows, writing
 from registry.references import CHAMPION, LATEST, Reference
+
+if TYPE_CHECKING:
+    from registry.facade import Registry
 
 app = typer.Typer()
 
@@ -20,21 +22,21 @@ app = typer.Typer()
 @app.command()
 def models(*, json: Json = False) -> None:
     """List the models, and what is in force of each."""
-    registry = Registry()
+    registry = open_registry()
     console.show_models([(model, registry.aliases(model.name)) for model in registry.models()], json=json)
 
 
 @app.command()
 def versions(name: Name, *, json: Json = False) -> None:
     """List the versions of a model."""
-    registry = Registry()
+    registry = open_registry()
     console.show_versions(registry.versions(name), registry.aliases(name), json=json)
 
 
 @app.command()
 def show(ref: Ref, *, json: Json = False) -> None:
     """Show a version: where it comes from, how it was measured, what was decided about it."""
-    console.show_version(Registry().dossier(ref), json=json)
+    console.show_version(open_registry().dossier(ref), json=json)
 
 
 @app.command()
@@ -47,7 +49,7 @@ def card(
         remedy = f"registry card {ref} > card.html, or --output card.html"
         raise typer.BadParameter(f"a card is no text for a terminal; write it into a file: {remedy}")
     with console.working(f"drawing {ref}"):
-        page = Registry().card(ref).encode()
+        page = open_registry().card(ref).encode()
     if output is None:
         typer.echo(page, nl=False)
     else:
@@ -60,7 +62,7 @@ def history(
     name: Name, alias: Annotated[str, typer.Option(help="Of this alias only.")] = "", *, json: Json = False
 ) -> None:
     """Print the ledger of a model: what was decided, by whom, and why."""
-    console.show_history(Registry().history(name, alias=alias or None), json=json)
+    console.show_history(open_registry().history(name, alias=alias or None), json=json)
 
 
 @app.command()
@@ -80,7 +82,7 @@ def resolve(
     """Print the version that a reference names, now or at a time."""
     if at is not None and not _is_alias(Reference.parse(ref).selector):
         raise typer.BadParameter("only what an alias names changes; ask such as churn@champion --at TIME")
-    registry = Registry()
+    registry = open_registry()
     version = registry.resolve(ref, at=at)
     console.show_reference(version, registry.aliases(version.model), json=json)
 
@@ -99,7 +101,7 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure a version on a dataset."""
-    registry = Registry()
+    registry = open_registry()
     rows = read_rows(registry, ref, data)
     with console.working(f"evaluating {ref}"):
         evaluation = registry.evaluate(ref, rows, metrics=metric, slices=slices)
@@ -118,7 +120,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare two versions on the same rows; nothing is decided."""
-    registry = Registry()
+    registry = open_registry()
     metric = metric or _measured_of(registry, challenger, champion)
     rows = read_rows(registry, challenger, data)
     with console.working(f"comparing {challenger} with {champion}"):
@@ -141,7 +143,7 @@ def backtest(
     json: Json = False,
 ) -> None:
     """Measure all versions of a model on new rows: what would each have brought? Nothing is decided."""
-    registry = Registry()
+    registry = open_registry()
     rows = read_rows(registry, f"{name}@{LATEST}", data)
     with console.working(f"measuring the versions of {name}"):
         found = registry.backtest(name, rows, metrics=metric, slices=slices, last=last, alias=alias)

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from registry import arguments, console
-from registry.cli.options import Alias, Data, Json, Name, Reason, Ref, read_rows
-from registry.facade import Registry
+from registry.cli.options import Alias, Data, Json, Name, Reason, Ref, open_registry, read_rows
 from registry.references import CHAMPION
 
 app = typer.Typer()
@@ -36,7 +35,7 @@ def promote(
     json: Json = False,
 ) -> None:
     """Judge a version on a holdout, and put it in force if it is provably better. 1 if it is not."""
-    registry = Registry()
+    registry = open_registry()
     demands = arguments.promotion_policy(policy, arguments.checks(better, not_worse, floor), min_rows)
     rows = read_rows(registry, ref, data)
     with console.working(f"judging {ref}"):
@@ -55,7 +54,7 @@ def assign(
     ref: Ref, alias: Annotated[str, typer.Argument(metavar="ALIAS", help="Such as champion.")], reason: Reason
 ) -> None:
     """Put a version in force without a gate; the ledger says so."""
-    console.show_history([Registry().assign(ref, alias=alias, reason=reason)], json=False)
+    console.show_history([open_registry().assign(ref, alias=alias, reason=reason)], json=False)
 
 
 @app.command()
@@ -65,7 +64,7 @@ def clear(
     reason: Reason,
 ) -> None:
     """Leave nothing in force under an alias."""
-    console.show_history([Registry().clear(name, alias=alias, reason=reason)], json=False)
+    console.show_history([open_registry().clear(name, alias=alias, reason=reason)], json=False)
 
 
 @app.command()
@@ -77,5 +76,5 @@ def rollback(
 ) -> None:
     """Put the trusted predecessor in force; the version that falls is quarantined."""
     with console.working(f"rolling {name} back"):
-        entry = Registry().roll_back(name, reason=reason, alias=alias, bad=version)
+        entry = open_registry().roll_back(name, reason=reason, alias=alias, bad=version)
     console.show_history([entry], json=False)

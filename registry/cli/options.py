@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from registry import console
+from registry.facade import Registry
 from registry.references import check_model_name
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from registry.datasets import Dataset
-    from registry.facade import Registry
 
 
 def _reason(text: str) -> str:
@@ -32,6 +32,15 @@ Alias = Annotated[str, typer.Option(help="What is, or is to be, in force.")]
 Reason = Annotated[str, typer.Option(parser=_reason, metavar="TEXT", help="Why; it goes into the ledger.")]
 Data = Annotated[str, typer.Option(help="Parquet or CSV file, on disk or s3://.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+opened = ExitStack()
+"""What is to be closed when the command ends."""
+
+
+def open_registry() -> Registry:
+    """The registry that the settings name."""
+    return opened.enter_context(Registry())
 
 
 @contextmanager

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry import console
-from registry.facade import Registry
+from registry.cli.options import open_registry
 from registry.settings import RegistrySettings
 
 if TYPE_CHECKING:
     from registry.deployments import Change
+    from registry.facade import Registry
 
 app = typer.Typer()
 
@@ -98,7 +99,7 @@ def demo() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
     from registry.deployments import flows_package  # noqa: PLC0415, reading commands need no Prefect
 
-    year, registry = import_module(f"{flows_package()}.demo"), Registry()
+    year, registry = import_module(f"{flows_package()}.demo"), open_registry()
     if year.MODEL in {model.name for model in registry.models()}:
         console.complain(
             f"this registry has a model {year.MODEL!r} already: run the demo in another folder, or see "

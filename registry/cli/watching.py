@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import uuid4
 
 import typer
 
 from registry import arguments, console
-from registry.cli.options import Alias, Json, Name, Reason, Ref, writing
+from registry.cli.options import Alias, Json, Name, Reason, Ref, open_registry, writing
 from registry.exceptions import EventsUnavailable
-from registry.facade import Registry
 from registry.monitoring_policy import MonitoringPolicy
 from registry.references import CHAMPION, Reference
+
+if TYPE_CHECKING:
+    from registry.facade import Registry
 
 app = typer.Typer()
 
@@ -41,7 +43,7 @@ def observe(
     json: Json = False,
 ) -> None:
     """Record what a metric was on live rows; what is held of the version since is printed."""
-    registry = Registry()
+    registry = open_registry()
     rules = None if policy is None else arguments.policy(policy, MonitoringPolicy)
     single = [] if value is None and rows is None else [arguments.Batch(batch, value, rows, at)]
     readings = arguments.readings(arguments.batches(batches) if batches else single)
@@ -85,7 +87,7 @@ def health(
     json: Json = False,
 ) -> None:
     """Show what was observed of the versions in force, and what is held of them."""
-    registry = Registry()
+    registry = open_registry()
     entries = registry.history(name, alias=alias)
     if chart is not None and not metric:
         raise typer.BadParameter("a chart shows one metric; name it, such as --metric accuracy")
@@ -120,7 +122,7 @@ def alert(
     """Tell Prefect that a version in force is bad; its rollback deployment answers."""
     from registry.tasks import events  # noqa: PLC0415, other commands need no Prefect
 
-    accused = Registry().resolve(f"{name}@{alias if version is None else version}").number
+    accused = open_registry().resolve(f"{name}@{alias if version is None else version}").number
     events.require_server()
     event = events.event(
         events.ALERTED,

@@ -248,7 +248,8 @@ def run(
 ) -> Callable[..., str]:
     """Run `registry backtest churn` on the rows of March, and give what it prints."""
     BY_ORIGIN.frame.to_parquet(tmp_path / "march.parquet")
-    monkeypatch.setattr(cli, "Registry", lambda: registry)
+    monkeypatch.setenv("MODEL_REGISTRY_DATABASE", str(registry.backend.rows.engine.url))
+    monkeypatch.setenv("MODEL_REGISTRY_ARTIFACTS", registry.backend.artifacts.location)
 
     def command(*arguments: str) -> str:
         data = ["--data", str(tmp_path / "march.parquet")]

@@ -77,23 +77,13 @@ def registry(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterat
 @pytest.fixture
 def run(
     registry: Registry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Terminal]:
+) -> Terminal:
     """A terminal of 80 columns in an empty folder, whose environment names the registry."""
     for name, value in environment(registry).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(console.out, "width", 80)
-    opened = []
-
-    class Opened(Registry):
-        def __init__(self) -> None:
-            super().__init__()
-            opened.append(self)
-
-    monkeypatch.setattr(cli, "Registry", Opened)
-    yield Terminal(capsys, monkeypatch)
-    for each in opened:
-        each.backend.rows.engine.dispose()
+    return Terminal(capsys, monkeypatch)
 
 
 @pytest.fixture
