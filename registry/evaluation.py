@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sklearn.metrics import get_scorer_names
 
-from registry import schema, serving
+from registry import schema, serving, storage
 from registry.exceptions import InvalidMetric, SchemaMismatch
 from registry.predictions import Predictions
 from registry.tables import WHOLE, Evaluation, Metric
@@ -58,13 +58,17 @@ def evaluate(
     predictions = predict(backend, version, dataset) if stored is None else predictions_of(backend, stored)
     parts = {WHOLE: predictions} | {name: predictions.select(mask) for name, mask in masks.items()}
     measured = [(name, metric, _measure(parts[name], name, metric)) for name, metric in wanted]
-    evaluation = stored or _evaluation(backend, version, dataset, predictions)
-    rows = [
-        Metric(**evaluation.identity, slice=name, name=metric, value=value, rows=len(parts[name]))
-        for name, metric, value in measured
-        if value is not None
-    ]
-    return backend.rows.append_evaluation(evaluation, rows, dataset.record())
+
+    def keep() -> Evaluation:
+        evaluation = stored or _evaluation(backend, version, dataset, predictions)
+        rows = [
+            Metric(**evaluation.identity, slice=name, name=metric, value=value, rows=len(parts[name]))
+            for name, metric, value in measured
+            if value is not None
+        ]
+        return backend.rows.append_evaluation(evaluation, rows, dataset.record())
+
+    return storage.persistently(keep)
 
 
 def predict(backend: Backend, version: ModelVersion, dataset: Dataset) -> Predictions:
@@ -75,7 +79,7 @@ def predict(backend: Backend, version: ModelVersion, dataset: Dataset) -> Predic
         PredictionFailed: The version does not predict these rows.
     """
     target = backend.rows.dataset(version.trained_on).target
-    if dataset.target != target:
+    if str(dataset.target) != target:
         difference = f"the target of dataset {dataset.name!r} is {dataset.target!r}, it predicts {target!r}"
         raise SchemaMismatch(version.reference, difference)
     features = schema.select(dataset.features, version.input_schema, version.reference)
@@ -88,11 +92,12 @@ def predictions_of(backend: Backend, evaluation: Evaluation) -> Predictions:
     Raises:
         ArtifactMissing: The stored predictions are gone.
         ArtifactCorrupted: They are not the ones that were written.
+        InvalidDataset: They are none, or not one for each row.
     """
     with TemporaryDirectory(prefix="registry-") as folder:
         path = Path(folder, evaluation.predictions)
-        backend.artifacts.fetch(evaluation.predictions, path)
-        return Predictions.read(path)
+        storage.fetch(backend, evaluation.predictions, path)
+        return Predictions.read(path, evaluation.rows)
 
 
 def _measure(predictions: Predictions, slice_name: str, metric: str) -> float | None:
@@ -110,7 +115,7 @@ def _evaluation(
     with TemporaryDirectory(prefix="registry-") as folder:
         path = Path(folder, "predictions")
         predictions.write(path)
-        digest = backend.artifacts.write(path)
+        digest = storage.put(backend, path)
     return Evaluation(
         model=version.model,
         number=version.number,

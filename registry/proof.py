@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from registry import schema, serving
+from registry import contents, schema, serving
 from registry.exceptions import PredictionFailed
+from registry.folders import FORMAT as FOLDER
 
 if TYPE_CHECKING:
     from registry.backend import Backend
@@ -15,13 +18,17 @@ if TYPE_CHECKING:
 
 
 def prove(backend: Backend, version: ModelVersion) -> None:
-    """Load *version* and let it predict its stored example.
+    """Load *version* and let it predict its stored example; of a folder, fetch every file.
 
     Raises:
         ArtifactMissing: Its bytes are gone.
         ArtifactCorrupted: They are not the ones that were registered.
         ModelError: It does not load, or does not predict what it did when it was registered.
     """
+    if version.serialization == FOLDER:
+        with TemporaryDirectory(prefix="registry-") as folder:
+            contents.fetch(backend, version, Path(folder, "fetched"))
+        return
     example = schema.restore_example(version.input_example["rows"], version.input_schema)
     answer = np.asarray(serving.load(backend, version).predict(example))
     promised = version.input_example["predictions"]

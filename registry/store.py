@@ -7,26 +7,33 @@ at a time anyway, and on PostgreSQL the model's row is locked.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy import case, inspect
+from sqlalchemy import bindparam, case, insert, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel, col, delete, func, select, update
 
-from registry.database import connect, reading, shown, writing
+from registry import leases
+from registry.database import connect, reading, retried, shown, writing
 from registry.exceptions import (
     AliasNotSet,
     AliasNotSetThen,
+    InvalidName,
     KeyConflict,
     ModelNotFound,
     ReasonMissing,
     VersionNotFound,
 )
 from registry.ledger import Proposal, Reign, Stamp, following
+from registry.limits import LARGEST_NUMBER, check_text
 from registry.references import LATEST, Reference
 from registry.tables import (
     CHOICES,
+    GENESIS,
     MOVES,
+    Artifact,
+    ArtifactFile,
     DatasetRecord,
     Evaluation,
     LedgerEntry,
@@ -34,12 +41,13 @@ from registry.tables import (
     ModelVersion,
     RegisteredModel,
     Registration,
+    Signature,
     TrustedType,
     now,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Engine
@@ -50,14 +58,69 @@ R = TypeVar("R", bound=SQLModel)
 
 _MOST_PASSED = 500  # versions that one statement leaves out
 
+# what each registration does while others wait: to make a statement takes longer than to run it
+_MODEL = col(ModelVersion.model) == bindparam("model")
+_TRAINING = _MODEL, col(ModelVersion.training) == bindparam("training")
+_LOCK = select(RegisteredModel.name).where(col(RegisteredModel.name) == bindparam("model")).with_for_update()
+_TRAINED_ALIKE = (  # of several only the newest can still have its bytes
+    select(ModelVersion)
+    .join(Artifact, col(Artifact.digest) == col(ModelVersion.artifact))
+    .where(*_TRAINING, col(Artifact.purged_at).is_(None))
+    .order_by(col(ModelVersion.renewal).desc())
+    .limit(1)
+)
+_RENEWALS = select(func.count()).where(*_TRAINING)
+_NEXT_NUMBER = (
+    update(RegisteredModel)
+    .where(col(RegisteredModel.name) == bindparam("model"))
+    .values(last_version=RegisteredModel.last_version + 1)
+    .returning(col(RegisteredModel.last_version))
+)
+_BEFORE = select(ModelVersion.hash, ModelVersion.registered_at).where(
+    _MODEL, col(ModelVersion.number) == bindparam("number")
+)
+_APPEND = insert(ModelVersion)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """On whose behalf rows are written: a person or service, and the run in which it acts, if any."""
+    """On whose behalf rows are written: a person or service, and the run in which it acts, if any.
+
+    Raises:
+        InvalidName: The actor is blank, or it or a run is no text that every database can keep.
+    """
 
     actor: str
     flow_run_id: str | None = None
     task_run_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.actor.strip():
+            raise InvalidName("actor", self.actor, "say whom the ledger is to name")
+        check_text("actor", self.actor)
+        check_text("run id", self.flow_run_id or "")
+        check_text("run id", self.task_run_id or "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A version that is to be appended; the store numbers and seals it.
+
+    Attributes:
+        version: Its row, but for the number, the renewal and the hashes. Its bytes are put and leased.
+        trained_on: The rows that it was fitted on.
+        request: Digest of the training data and the parameters, by which a reused key is noticed.
+        key: Names the request, if it has a name.
+        files: Of a folder: the digests of its files, by path.
+        sign: Vouches for the version once it is numbered and sealed.
+    """
+
+    version: ModelVersion
+    trained_on: DatasetRecord
+    request: str
+    key: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    sign: Callable[[ModelVersion], Signature] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,11 +131,13 @@ class Store:
         engine: Where the rows are.
         origin: Whom new rows name.
         clock: What time new rows bear.
+        lease_time: How long bytes are safe from collections before a row refers to them.
     """
 
     engine: Engine
     origin: Origin
     clock: Callable[[], datetime] = field(default=now)
+    lease_time: timedelta = leases.LEASE
 
     @classmethod
     def open(cls, url: str, origin: Origin) -> Self:
@@ -81,7 +146,9 @@ class Store:
         Raises:
             DatabaseUnavailable: It can't be reached or used.
             DatabaseUnrecognised: It belongs to something else.
-            DatabaseOutdated: A library of another schema version made it.
+            DatabaseOutdated: A library of an earlier schema version made it, and it is a PostgreSQL.
+            LibraryOutdated: A library of a later schema version made it.
+            UpgradeFailed: It is a SQLite of an earlier schema version that can't be upgraded.
         """
         return cls(connect(url), origin)
 
@@ -111,6 +178,20 @@ class Store:
             select(ModelVersion).where(ModelVersion.model == model).order_by(col(ModelVersion.number))
         )
 
+    def page_of_versions(self, model: str, *, most: int, below: int | None = None) -> list[ModelVersion]:
+        """The newest versions of *model*, newest first, or the newest with a number *below* this one.
+
+        Only *most* of them are read, however many there are; the last one's number leads to the next page.
+
+        Raises:
+            ModelNotFound: There is no such model.
+        """
+        self.require_model(model)
+        page = select(ModelVersion).where(ModelVersion.model == model)
+        if below is not None:
+            page = page.where(ModelVersion.number < below)
+        return self._read(page.order_by(col(ModelVersion.number).desc()).limit(most))
+
     def newest_versions(self, most: int) -> list[str]:
         """References of the versions of all models that were registered last, newest first.
 
@@ -133,9 +214,8 @@ class Store:
             ModelNotFound: There is no such model.
             VersionNotFound: There is no such version of it.
         """
-        found = self._first(
-            select(ModelVersion).where(ModelVersion.model == model, ModelVersion.number == number)
-        )
+        known = select(ModelVersion).where(ModelVersion.model == model, ModelVersion.number == number)
+        found = self._first(known) if 0 < number <= LARGEST_NUMBER else None
         if found is None:
             self.require_model(model)
             raise VersionNotFound(model, number)
@@ -270,10 +350,9 @@ class Store:
         return self._first(select(Registration).where(Registration.model == model, Registration.key == key))
 
     def trained_alike(self, model: str, training: str) -> ModelVersion | None:
-        """The version whose estimator and training data have this digest."""
-        return self._first(
-            select(ModelVersion).where(ModelVersion.model == model, ModelVersion.training == training)
-        )
+        """The version whose estimator and training data have this digest, and whose bytes are there."""
+        with reading(self.engine) as session:
+            return session.exec(_TRAINED_ALIKE, params={"model": model, "training": training}).first()
 
     def fitted_alike(self, version: ModelVersion) -> list[int]:
         """The numbers of the versions whose estimator is that of *version*, itself among them."""
@@ -301,6 +380,14 @@ class Store:
             .order_by(col(Evaluation.evaluated_at))
         )
 
+    def signatures(self, version: ModelVersion) -> list[Signature]:
+        """Who vouches for *version*, or claims to, oldest first."""
+        return self._read(
+            select(Signature)
+            .where(Signature.model == version.model, Signature.number == version.number)
+            .order_by(col(Signature.signed_at), col(Signature.key_id))
+        )
+
     def dataset(self, fingerprint: str) -> DatasetRecord:
         """What is known of a dataset that some row names."""
         with reading(self.engine) as session:
@@ -309,6 +396,10 @@ class Store:
     def trusted_types(self) -> list[TrustedType]:
         """The allow-list: exact names of types that artifacts may contain."""
         return self._read(select(TrustedType).order_by(TrustedType.name))
+
+    def artifact(self, digest: str) -> Artifact | None:
+        """What is known of the bytes with this digest; None if no row refers to them or is about to."""
+        return self._first(select(Artifact).where(Artifact.digest == digest))
 
     def artifacts(self) -> dict[str, str]:
         """Every digest that a row refers to, with the reference that needs it."""
@@ -320,36 +411,33 @@ class Store:
 
     # Appending
 
-    def append_version(
-        self, version: ModelVersion, trained_on: DatasetRecord, key: str | None, request: str
-    ) -> ModelVersion:
-        """Give *version* the next number, unless its key or an identical training has one already.
+    def lease(self, artifacts: Mapping[str, int]) -> None:
+        """Keep collections away from *artifacts*, sizes by digest, until rows that need them are there."""
+        leases.lease(self.engine, artifacts, self.lease_time)
+
+    @retried
+    def append_version(self, submission: Submission) -> ModelVersion:
+        """Give the version the next number, unless its key or an identical training has one already.
 
         Raises:
             KeyConflict: The key was used for another request.
+            LeaseExpired: A collection took the version's bytes: put them again.
         """
+        model, key = submission.version.model, submission.key
         with writing(self.engine) as session:
-            _add_if_new(session, RegisteredModel(name=version.model, created_at=self.clock()))
-            lock_model(session, version.model)
-            known = self._known_version(session, version, key, request)
+            if not _locked(session, model):
+                _add_if_new(session, RegisteredModel(name=model, created_at=self.clock()))
+                lock_model(session, model)
+            known = self._known_version(session, submission)
             if known is None:
-                _add_if_new(session, trained_on)
-                version.number = session.exec(
-                    update(RegisteredModel)
-                    .where(col(RegisteredModel.name) == version.model)
-                    .values(last_version=RegisteredModel.last_version + 1)
-                    .returning(col(RegisteredModel.last_version))
-                ).scalar_one()
-                session.add(version)
-                session.flush()
-                known = version
-            if key is not None and session.get(Registration, (version.model, key)) is None:
+                known = _numbered(session, submission)
+            if key is not None and session.get(Registration, (model, key)) is None:
                 session.add(
                     Registration(
-                        model=version.model,
+                        model=model,
                         key=key,
                         number=known.number,
-                        request=request,
+                        request=submission.request,
                         flow_run_id=self.origin.flow_run_id,
                         registered_by=self.origin.actor,
                         registered_at=self.clock(),
@@ -357,13 +445,27 @@ class Store:
                 )
             return known
 
+    @retried
+    def append_signature(self, signature: Signature) -> Signature:
+        """Add the *signature*, unless its key signed the version before: that signature is returned."""
+        with writing(self.engine) as session:
+            _add_if_new(session, signature)
+            return session.get_one(Signature, (signature.model, signature.number, signature.key_id))
+
+    @retried
     def append_evaluation(
-        self, evaluation: Evaluation, metrics: Iterable[Metric], dataset: DatasetRecord
+        self, evaluation: Evaluation, metrics: Collection[Metric], dataset: DatasetRecord
     ) -> Evaluation:
-        """Add the *evaluation*, if it is new, and those of its *metrics* that are."""
+        """Add the *evaluation*, if it is new, and those of its *metrics* that are.
+
+        Raises:
+            LeaseExpired: A collection took the predictions' bytes: put them again.
+        """
         with writing(self.engine) as session:
             lock_model(session, evaluation.model)
+            leases.hold(session, [evaluation.predictions])
             _add_if_new(session, dataset)
+            evaluation.evaluated_at = _after_the_last(session, evaluation)
             _add_if_new(session, evaluation)
             for metric in metrics:
                 _add_if_new(session, metric)
@@ -374,6 +476,7 @@ class Store:
             _ = stored.measurements  # read while there is a session
             return stored
 
+    @retried
     def append_entry(self, proposal: Proposal) -> LedgerEntry:
         """Write what is proposed after the newest entry of its alias.
 
@@ -384,6 +487,7 @@ class Store:
             AliasConflict: The reign is no longer the one that the proposal was made against.
             AlreadyInForce: The proposal would move nothing.
             ReasonMissing: The proposal does not say why.
+            ArtifactPurged: The bytes of the version that it would put in force were given up.
         """
         with writing(self.engine) as session:
             lock_model(session, proposal.model)
@@ -394,6 +498,8 @@ class Store:
                 written = session.exec(entries.where(LedgerEntry.key == proposal.key)).first()
                 if written is not None:
                     return written
+            if proposal.kind in MOVES:
+                require_bytes(session, proposal.model, proposal.version)
             newest = session.exec(entries.order_by(col(LedgerEntry.sequence).desc()).limit(1)).first()
             stamp = Stamp(actor=self.origin.actor, at=self.clock(), flow_run_id=self.origin.flow_run_id)
             entry = following(newest, proposal, stamp)
@@ -408,6 +514,7 @@ class Store:
         """
         if not reason.strip():
             raise ReasonMissing("trusted")
+        check_text("reason", reason)
         row = TrustedType(name=name, reason=reason, trusted_by=self.origin.actor, trusted_at=self.clock())
         with writing(self.engine) as session:
             _add_if_new(session, row)
@@ -479,19 +586,66 @@ class Store:
             raise ModelNotFound(model)
         return found
 
-    def _known_version(
-        self, session: Session, version: ModelVersion, key: str | None, request: str
-    ) -> ModelVersion | None:
+    def _known_version(self, session: Session, submission: Submission) -> ModelVersion | None:
+        version, key = submission.version, submission.key
         answered = None if key is None else session.get(Registration, (version.model, key))
         if answered is not None:
-            check_same_request(answered, request)
-        alike = select(ModelVersion).where(
-            ModelVersion.model == version.model, ModelVersion.training == version.training
-        )
-        known = session.exec(alike).first()
+            check_same_request(answered, submission.request)
+        known = session.exec(_TRAINED_ALIKE, params=_training(version)).first()
         if known is None and answered is not None:
             return session.get_one(ModelVersion, (answered.model, answered.number))
         return known
+
+
+def _training(version: ModelVersion) -> dict[str, str]:
+    return {"model": version.model, "training": version.training}
+
+
+def _numbered(session: Session, submission: Submission) -> ModelVersion:
+    """Append the version after the last one of its model, sealed, and signed if somebody signs."""
+    version, files = submission.version, submission.files
+    leases.hold(session, {version.artifact, *files.values()})
+    _add_if_new(session, submission.trained_on)
+    rows = session.connection()
+    version.renewal = rows.execute(_RENEWALS, _training(version)).scalar_one()
+    version.number = rows.execute(_NEXT_NUMBER, {"model": version.model}).scalar_one()
+    version.previous = version.number - 1 or None
+    before = rows.execute(_BEFORE, {"model": version.model, "number": version.previous}).first()
+    # a clock that was set back must not let a later version look earlier
+    version.previous_hash, earliest = before or (GENESIS, version.registered_at)
+    version.registered_at = max(version.registered_at, earliest)
+    version.hash = version.digest()
+    for path, digest in files.items():
+        _add_if_new(session, ArtifactFile(manifest=version.artifact, path=path, digest=digest))
+    rows.execute(_APPEND, version.model_dump())
+    if submission.sign is not None:
+        session.add(submission.sign(version))
+    return version
+
+
+def require_bytes(session: Session, model: str, number: int) -> None:
+    """Let nobody count on a version whose bytes were purged; a purge waits for the model's lock, too."""
+    purged = (
+        select(Artifact)
+        .join(ModelVersion, col(ModelVersion.artifact) == col(Artifact.digest))
+        .where(
+            ModelVersion.model == model,
+            ModelVersion.number == number,
+            col(Artifact.purged_at).is_not(None),
+        )
+    )
+    if (artifact := session.exec(purged).first()) is not None:
+        raise leases.purged(artifact, f"{model}@{number}")
+
+
+def _after_the_last(session: Session, evaluation: Evaluation) -> datetime:
+    """When it was evaluated; a clock that was set back must not let a later evaluation look earlier."""
+    times = select(func.max(Evaluation.evaluated_at)).where(
+        Evaluation.model == evaluation.model, Evaluation.number == evaluation.number
+    )
+    last: datetime | None = session.exec(times).one()
+    moment = evaluation.evaluated_at
+    return moment if last is None else max(moment, last + timedelta(microseconds=1))
 
 
 def _rises(model: str, alias: str, below: int | None) -> tuple[Any, ...]:
@@ -511,9 +665,12 @@ def _moves(model: str, alias: str) -> tuple[Any, ...]:
 
 def lock_model(session: Session, model: str) -> None:
     """Let no other transaction write about *model* until this one ends."""
-    row = select(RegisteredModel).where(RegisteredModel.name == model).with_for_update()
-    if session.exec(row).first() is None:
+    if not _locked(session, model):
         raise ModelNotFound(model)
+
+
+def _locked(session: Session, model: str) -> bool:
+    return session.connection().execute(_LOCK, {"model": model}).first() is not None
 
 
 def check_same_request(answered: Registration, request: str) -> None:

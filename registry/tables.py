@@ -30,6 +30,9 @@ from typing_extensions import override
 CHOICES = ("promoted", "assigned")
 """Kinds of entry by which a version was deliberately put in force."""
 
+GENESIS = "0" * 64
+"""The hash that the first version of a model, and the first entry of an alias, name as the one before."""
+
 MOVES = (*CHOICES, "rolled-back")
 """Kinds of entry that put a version in force; with "cleared" they begin a reign."""
 
@@ -127,6 +130,14 @@ class Row(SQLModel):
     )
 
 
+def _sealed(row: Row) -> str:
+    facts = row.model_dump(exclude={"hash"})
+    for name, value in facts.items():
+        if isinstance(value, datetime):
+            facts[name] = value.astimezone(UTC).isoformat(timespec="microseconds")
+    return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
+
+
 class RegisteredModel(Row, table=True):
     """A name that versions are registered under, and the number of the last one."""
 
@@ -165,6 +176,46 @@ class DatasetRecord(Row, table=True):
     recorded_at: datetime = Field(default_factory=now)
 
 
+class Artifact(Row, table=True):
+    """Bytes that a row refers to, or soon will.
+
+    Whoever is about to put bytes leases them first, so that no collection takes them before a row refers to
+    them. Bytes that a retention policy gave up are purged: their row stays, and says when and why.
+    """
+
+    __tablename__ = "model_artifact"
+    __table_args__ = (
+        _digest("digest"),
+        CheckConstraint("bytes >= 0", name="bytes_count"),
+        CheckConstraint(
+            "(purged_at IS NULL) = (purged_by IS NULL) AND (purged_at IS NULL) = (purged_because IS NULL)",
+            name="purge_is_told",
+        ),
+    )
+
+    digest: str = Field(primary_key=True)
+    bytes: int = Field(sa_type=BigInteger)
+    leased_until: datetime
+    purged_at: datetime | None = None
+    purged_by: str | None = None
+    purged_because: str | None = None
+
+
+class ArtifactFile(Row, table=True):
+    """A file of a folder: the folder's manifest is an artifact, and so is each file that it names."""
+
+    __tablename__ = "model_artifact_file"
+    __table_args__ = (
+        ForeignKeyConstraint(["manifest"], ["model_artifact.digest"]),
+        ForeignKeyConstraint(["digest"], ["model_artifact.digest"]),
+        Index(None, "digest"),
+    )
+
+    manifest: str = Field(primary_key=True)
+    path: str = Field(primary_key=True)
+    digest: str
+
+
 class ModelVersion(Row, table=True):
     """A fitted estimator was registered: which bytes, trained on what, by which code, in which run."""
 
@@ -172,19 +223,35 @@ class ModelVersion(Row, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["model"], ["registered_model.name"]),
         ForeignKeyConstraint(["trained_on"], ["dataset.fingerprint"]),
-        UniqueConstraint("model", "training"),
-        CheckConstraint("number > 0", name="number_is_positive"),
+        ForeignKeyConstraint(["artifact"], ["model_artifact.digest"]),
+        ForeignKeyConstraint(
+            ["model", "previous", "previous_hash"],
+            ["model_version.model", "model_version.number", "model_version.hash"],
+            name="fk_model_version_follows_the_version_before",
+        ),
+        UniqueConstraint("model", "number", "hash"),
+        UniqueConstraint("model", "training", "renewal"),
+        CheckConstraint(
+            "(number > 1 AND previous IS NOT NULL AND previous = number - 1)"
+            f" OR (number = 1 AND previous IS NULL AND previous_hash = '{GENESIS}')",
+            name="number_has_no_gap",
+        ),
+        CheckConstraint("renewal >= 0", name="renewal_counts"),
         CheckConstraint("artifact_bytes >= 0", name="artifact_bytes_count"),
         _digest("artifact"),
         _digest("training"),
         _digest("fitted"),
+        _digest("hash"),
+        _digest("previous_hash"),
         Index(None, "artifact"),
         Index(None, "model", "fitted"),
     )
 
     model: str = Field(primary_key=True)
     number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    previous: int | None = None
     training: str  # digest of the fitted estimator and its training data: an identical retrain has the same
+    renewal: int = 0  # how many versions with this training came before, each without its bytes by then
     fitted: str  # digest of the fitted estimator alone
     artifact: str
     artifact_bytes: int = Field(sa_type=BigInteger)
@@ -201,6 +268,8 @@ class ModelVersion(Row, table=True):
     task_run_id: str | None = None
     registered_by: str
     registered_at: datetime = Field(default_factory=now)
+    previous_hash: str
+    hash: str
 
     @property
     def reference(self) -> str:
@@ -210,6 +279,42 @@ class ModelVersion(Row, table=True):
     @override
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [(None, self.reference), ("estimator", self.estimator.rpartition(".")[2])]
+
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON of every other field; equal to ``hash`` unless someone tampered."""
+        return _sealed(self)
+
+
+class Pin(Row, table=True):
+    """Somebody wants the bytes of a version kept, whatever the retention policy says."""
+
+    __tablename__ = "pin"
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "number"], ["model_version.model", "model_version.number"]),
+        CheckConstraint("length(trim(reason)) > 0", name="has_a_reason"),
+    )
+
+    model: str = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    reason: str
+    pinned_by: str
+    pinned_at: datetime = Field(default_factory=now)
+
+
+class Signature(Row, table=True):
+    """A key vouches for a version: for its bytes, under this name and number, and for the rest of its row."""
+
+    __tablename__ = "signature"
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "number"], ["model_version.model", "model_version.number"]),
+        CheckConstraint("length(key_id) BETWEEN 1 AND 128", name="key_id_has_a_length"),
+    )
+
+    model: str = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    key_id: str = Field(primary_key=True)
+    envelope: str = Field(sa_type=Text)  # DSSE, as JSON
+    signed_at: datetime = Field(default_factory=now)
 
 
 class Registration(Row, table=True):
@@ -238,6 +343,7 @@ class Evaluation(Row, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["model", "number"], ["model_version.model", "model_version.number"]),
         ForeignKeyConstraint(["dataset"], ["dataset.fingerprint"]),
+        ForeignKeyConstraint(["predictions"], ["model_artifact.digest"]),
         _digest("predictions"),
         CheckConstraint("rows > 0", name="has_rows"),
         Index(None, "predictions"),
@@ -340,7 +446,7 @@ class LedgerEntry(Row, table=True):
         CheckConstraint(
             "(sequence > 1 AND previous IS NOT NULL AND previous = sequence - 1)"
             " OR (sequence = 1 AND previous IS NULL AND replaced = 0 AND replaced_since = 0"
-            f" AND previous_hash = '{'0' * 64}')",
+            f" AND previous_hash = '{GENESIS}')",
             name="sequence_has_no_gap",
         ),
         CheckConstraint(
@@ -405,9 +511,7 @@ class LedgerEntry(Row, table=True):
 
     def digest(self) -> str:
         """SHA-256 over the canonical JSON of every other field; equal to ``hash`` unless someone tampered."""
-        facts = self.model_dump(exclude={"hash", "recorded_at"})
-        facts["recorded_at"] = self.recorded_at.astimezone(UTC).isoformat(timespec="microseconds")
-        return hashlib.sha256(canonical_json(facts).encode()).hexdigest()
+        return _sealed(self)
 
 
 class Observation(Row, table=True):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from hashlib import sha256
+from io import BufferedReader
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ from registry.exceptions import ArtifactCorrupted, ArtifactMissing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from hashlib import _Hash
     from pathlib import Path
 
 BLOCK = 4 * 2**20
@@ -40,14 +43,39 @@ def require_digest(text: str, location: str) -> str:
 
 
 def copy(source: Readable, target: BinaryIO) -> str:
-    """Copy all of *source* onto the disk in one pass; return the digest of what came through."""
+    """Copy all of *source* onto the disk; return the digest of what stands there then.
+
+    A large file is hashed behind the copy, which costs little more than the slower of the two alone.
+    """
     digest = sha256()
-    while block := source.read(BLOCK):
-        digest.update(block)
-        target.write(block)
-    target.flush()
-    os.fsync(target.fileno())
+    with ThreadPoolExecutor(1) as behind:
+        spans = [behind.submit(_hash, digest, target, *span) for span in _copied_by_kernel(source, target)]
+        while block := source.read(BLOCK):
+            wait(spans)
+            digest.update(block)
+            target.write(block)
+        target.flush()
+        os.fsync(target.fileno())
+        for span in spans:
+            span.result()
     return digest.hexdigest()
+
+
+def _copied_by_kernel(source: Readable, target: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Let the kernel copy a large file; yield the start and the size of each span that it has copied."""
+    if not isinstance(source, BufferedReader) or os.fstat(source.fileno()).st_size <= BLOCK:
+        return
+    start = 0
+    with suppress(OSError):  # as between two file systems; what is wrong with the disk comes up again later
+        while size := os.copy_file_range(source.fileno(), target.fileno(), BLOCK, start, start):
+            yield start, size
+            start += size
+    source.seek(start)
+    target.seek(start)
+
+
+def _hash(digest: _Hash, file: BinaryIO, start: int, size: int) -> None:
+    digest.update(os.pread(file.fileno(), size, start))
 
 
 @contextmanager
@@ -55,7 +83,7 @@ def unfinished(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """Open a file in *folder* that is gone at the end of the block, unless it was renamed by then."""
     path = folder / f".{uuid4().hex}{UNFINISHED}"
     try:
-        with path.open("xb") as file:
+        with path.open("x+b") as file:
             yield path, file
     finally:
         path.unlink(missing_ok=True)

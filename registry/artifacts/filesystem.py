@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -44,16 +45,22 @@ class FolderArtifactStore(ArtifactStore):
         """The folder's absolute path."""
         return str(self._root)
 
-    def write(self, source: Path) -> str:
-        """Copy and hash in one pass; bytes that are here already are replaced, which heals them."""
-        with source.open("rb") as file, self._translated():
-            _make_durable_folder(self._folder)
-            with unfinished(self._folder) as (path, copied):
+    @contextmanager
+    def stage(self, source: Path) -> Iterator[StagedFile]:
+        """Copy and hash in one pass; bytes that are here already will be replaced, which heals them."""
+        with ExitStack() as copying:
+            with source.open("rb") as file, self._translated():
+                _make_durable_folder(self._folder)
+                path, copied = copying.enter_context(unfinished(self._folder))
                 digest = copy(file, copied)
                 path.chmod(_READ_ONLY)
-                path.replace(self._folder / digest)
+            yield StagedFile(self, path, digest, copied.tell())
+
+    def adopt(self, staged: Path, digest: str) -> None:
+        """Let the file *staged* in this folder stand under its *digest*."""
+        with self._translated():
+            staged.replace(self._folder / digest)
             _sync_folder(self._folder)
-        return digest
 
     def fetch(self, digest: str, destination: Path) -> None:
         """Copy the file beside *destination* and check it there."""
@@ -107,6 +114,27 @@ class FolderArtifactStore(ArtifactStore):
             if reason := _REASONS.get(error.errno or 0):
                 raise ArtifactStoreUnavailable(self.location, reason) from error
             raise
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A copy beside the artifacts, whole and on the disk, under a name of its own.
+
+    Attributes:
+        store: Whose folder it is in.
+        path: The copy.
+        digest: The SHA-256 of its bytes.
+        size: How many bytes it has.
+    """
+
+    store: FolderArtifactStore
+    path: Path
+    digest: str
+    size: int
+
+    def publish(self) -> None:
+        """Rename it, and make sure that the name survives a power cut."""
+        self.store.adopt(self.path, self.digest)
 
 
 def _modified(status: os.stat_result) -> datetime:

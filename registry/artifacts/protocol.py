@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
 
@@ -20,6 +21,24 @@ class StoredArtifact:
     modified: datetime
 
 
+class Staged(Protocol):
+    """A file on its way into a store: it is known by its digest, and nobody sees it yet."""
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of its bytes."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+
+    def publish(self) -> None:
+        """Let the bytes stand under their digest; after that, they are there to stay.
+
+        Until then nothing stands there, also when the writer is killed.
+        """
+
+
 class ArtifactStore(Protocol):
     """Keeps files under the SHA-256 of their bytes, written as 64 lower-case hex digits.
 
@@ -31,12 +50,17 @@ class ArtifactStore(Protocol):
     def location(self) -> str:
         """Where the bytes are, as errors name it: a folder's path or ``s3://bucket/prefix``."""
 
-    def write(self, source: Path) -> str:
-        """Keep the bytes of *source* and return their digest; after that, they are there to stay.
+    def stage(self, source: Path) -> AbstractContextManager[Staged]:
+        """Get the bytes of *source* ready for the block to publish; what it does not publish is gone.
 
-        Until then nothing stands under the digest, also when the writer is killed. Bytes that are kept
-        already count as written anew, so that a grace period protects the latest of their writers.
+        Between the two, whoever writes can say that the digest will be needed.
         """
+
+    def write(self, source: Path) -> str:
+        """Stage *source*, publish it, and return its digest."""
+        with self.stage(source) as staged:
+            staged.publish()
+            return staged.digest
 
     def fetch(self, digest: str, destination: Path) -> None:
         """Copy the bytes to *destination*, which appears only once they have proven to be the right ones.

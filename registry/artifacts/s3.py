@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef
 
 PART = 16 * 2**20
 PARTS_AT_ONCE = 4
@@ -48,10 +47,6 @@ PATIENCE = Config(
     response_checksum_validation="when_required",  # and each download is hashed
 )
 PATH_STYLE = Config(s3={"addressing_style": "path"})
-IN_PLACE = TransferConfig(
-    multipart_threshold=5 * 2**30,  # the most that S3 copies in one request
-    preferred_transfer_client="classic",  # the other one can't address by path
-)
 
 
 class S3ArtifactStore(ArtifactStore):
@@ -73,13 +68,16 @@ class S3ArtifactStore(ArtifactStore):
         """The bucket and the prefix."""
         return self._location
 
-    def write(self, source: Path) -> str:
-        """Hash first, so that the server can check what arrives; what it has already is not sent again."""
-        content = Content.of(source)
+    @contextmanager
+    def stage(self, source: Path) -> Iterator[StagedUpload]:
+        """Hash first, so that the server can check what arrives; nothing is sent yet."""
+        yield StagedUpload(self, Content.of(source))
+
+    def upload(self, content: Content) -> None:
+        """Send *content*, unless the server has it already, and check what it then has."""
         with translated(self.location):
             self._store_persistently(content)
-            self._check_size(content)
-        return content.digest
+            self._check(content)
 
     def fetch(self, digest: str, destination: Path) -> None:
         """Stream the object beside *destination* and check it there; ask again if the stream was bad."""
@@ -92,7 +90,7 @@ class S3ArtifactStore(ArtifactStore):
     def exists(self, digest: str) -> bool:
         """Ask for the object's head."""
         with translated(self.location):
-            return self._size(digest) is not None
+            return self._head(digest) is not None
 
     def remove(self, digest: str) -> None:
         """Delete the object."""
@@ -125,27 +123,24 @@ class S3ArtifactStore(ArtifactStore):
         return self._store(content)
 
     def _store(self, content: Content) -> None:
-        if self._renew(content.digest):
+        kept = self._kept(content)
+        if kept:
             return
+        if kept is not None:
+            self.remove(content.digest)  # what stands there was never right, or is no more
         with passing_over({"PreconditionFailed"}):  # another writer of the same bytes was faster
             if content.size > PART:
                 self._upload_parts(content)
             else:
                 self._upload_whole(content)
 
-    def _renew(self, digest: str) -> bool:
-        """Copy the object onto itself, if it exists: the server then counts it as written now."""
-        key = self._key(digest)
-        with passing_over(MISSING):
-            self._client.copy(
-                {"Bucket": self._bucket, "Key": key},
-                self._bucket,
-                key,
-                ExtraArgs={"MetadataDirective": "REPLACE", "ChecksumAlgorithm": "SHA256"},
-                Config=IN_PLACE,
-            )
-            return True
-        return False
+    def _kept(self, content: Content) -> bool | None:
+        """Whether what stands under the digest has its size and its checksum; None if nothing does."""
+        head = self._head(content.digest)
+        if head is None:
+            return None
+        checksum = head.get("ChecksumSHA256", content.checksum)  # not every server remembers it
+        return head["ContentLength"] == content.size and checksum == content.checksum
 
     def _upload_whole(self, content: Content) -> None:
         self._client.put_object(
@@ -195,18 +190,17 @@ class S3ArtifactStore(ArtifactStore):
         with passing_over({"NoSuchUpload"}):
             self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
 
-    def _check_size(self, content: Content) -> None:
-        size = self._size(content.digest)
-        if size is None:
+    def _check(self, content: Content) -> None:
+        if (kept := self._kept(content)) is None:
             raise ArtifactMissing(content.digest, self.location)
-        if size != content.size:
-            found = f"unknown ({size} bytes instead of {content.size})"
+        if not kept:
+            found = "unknown, of another size or checksum"
             raise ArtifactCorrupted(content.digest, found, self.location)
 
-    def _size(self, digest: str) -> int | None:
+    def _head(self, digest: str) -> HeadObjectOutputTypeDef | None:
         key = self._key(digest)
         with passing_over(MISSING):
-            return self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
+            return self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
         self._client.head_bucket(Bucket=self._bucket)  # the object may be missing, the bucket may not
         return None
 
@@ -222,6 +216,33 @@ class S3ArtifactStore(ArtifactStore):
 
     def _key(self, digest: str) -> str:
         return self._folder + require_digest(digest, self.location)
+
+
+@dataclass(frozen=True)
+class StagedUpload:
+    """A file that is hashed and not sent yet.
+
+    Attributes:
+        store: Where it is to be sent.
+        content: The file, and its checksums.
+    """
+
+    store: S3ArtifactStore
+    content: Content
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of its bytes."""
+        return self.content.digest
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return self.content.size
+
+    def publish(self) -> None:
+        """Send it; what the server has already is not sent again."""
+        self.store.upload(self.content)
 
 
 @dataclass(frozen=True)
@@ -242,6 +263,17 @@ class Content:
                 whole.update(part)
                 checksums.append(_base64(sha256(part).digest()))
             return cls(path, whole.hexdigest(), file.tell(), tuple(checksums))
+
+    @property
+    def checksum(self) -> str:
+        """What S3 calls its SHA-256: of several parts, that of the parts' own, and how many there are.
+
+        See "Checking object integrity" in Amazon's user guide, on composite checksums.
+        """
+        if self.size <= PART:
+            return _base64(bytes.fromhex(self.digest))
+        parts = b"".join(b64decode(checksum) for checksum in self.checksums)
+        return f"{_base64(sha256(parts).digest())}-{len(self.checksums)}"
 
     def part(self, index: int) -> bytes:
         """Read a part, counted from 0."""

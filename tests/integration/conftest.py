@@ -13,11 +13,11 @@ from uuid import uuid4
 import pytest
 
 from registry.ledger import Proposal
-from registry.store import Origin, Store
-from registry.tables import DatasetRecord, LedgerEntry, ModelVersion, now
+from registry.store import Origin, Store, Submission
+from registry.tables import GENESIS, DatasetRecord, LedgerEntry, ModelVersion, now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 
@@ -67,8 +67,8 @@ def a_version() -> Callable[..., ModelVersion]:
     def append(
         store: Store, *, model: str = "churn", key: str | None = None, request: str = "", **columns: Any
     ) -> ModelVersion:
-        version = ModelVersion(**a_version_row(model=model) | columns)
-        return store.append_version(version, a_dataset(), key, request or digest("request"))
+        row = ModelVersion(**a_version_row(model=model) | columns)
+        return append_row(store, row, key=key, request=request or digest("request"))
 
     return append
 
@@ -82,6 +82,13 @@ def an_entry() -> Callable[..., LedgerEntry]:
         return store.append_entry(Proposal(version=version, **usual | proposal))
 
     return append
+
+
+def append_row(store: Store, row: ModelVersion, **submission: Any) -> ModelVersion:
+    """Append a version's *row*, whose bytes are leased and never put."""
+    store.lease({row.artifact: row.artifact_bytes})
+    usual: dict[str, Any] = {"trained_on": a_dataset(), "request": digest("request")}
+    return store.append_version(Submission(version=row, **usual | submission))
 
 
 def a_version_row(*, model: str = "churn") -> dict[str, Any]:
@@ -103,6 +110,21 @@ def a_version_row(*, model: str = "churn") -> dict[str, Any]:
         "registered_by": "ada",
         "registered_at": datetime(2026, 3, 3, 12, tzinfo=UTC),
     }
+
+
+def chained(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The *rows* of versions, each model's in the order of its numbers, sealed as the store seals them."""
+    last: dict[str, str] = {}
+    for row in rows:
+        before = {"previous": row["number"] - 1 or None, "previous_hash": last.get(row["model"], GENESIS)}
+        version = ModelVersion(**row | before)
+        last[version.model] = version.hash = version.digest()
+        yield version.model_dump()
+
+
+def an_artifact() -> dict[str, Any]:
+    """The bytes of every version that ``a_version_row`` makes."""
+    return {"digest": digest("artifact"), "bytes": 4_096, "leased_until": now()}
 
 
 def a_dataset(name: str = "january") -> DatasetRecord:

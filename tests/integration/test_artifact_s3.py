@@ -170,14 +170,29 @@ def test_a_writer_that_is_overtaken_succeeds_and_does_not_overwrite(
     assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
 
 
-def test_an_object_of_another_size_under_the_digest_is_reported_not_trusted(
+@pytest.mark.parametrize("content", [MODEL, LARGE_MODEL], ids=["one put", "several parts"])
+def test_what_the_server_has_already_is_not_sent_again(
+    bucket: str, make_file: Callable[[bytes], Path], content: bytes
+) -> None:
+    client, source, sent = connect(), make_file(content), []
+    S3ArtifactStore(bucket).write(source)
+    for operation in ("PutObject", "CreateMultipartUpload"):
+        client.meta.events.register(f"before-call.s3.{operation}", lambda **_: sent.append(1))
+    S3ArtifactStore(bucket, client=client).write(source)
+    assert sent == []
+
+
+def test_an_object_that_turns_out_another_after_the_upload_is_reported_not_trusted(
     bucket: str, make_file: Callable[[bytes], Path]
 ) -> None:
-    store = S3ArtifactStore(bucket)
-    digest = store.write(make_file(MODEL))
-    boto3.client("s3").put_object(Bucket=bucket, Key=f"sha256/{digest}", Body=MODEL[:-1])
-    with pytest.raises(ArtifactCorrupted, match=r"69999 bytes instead of 70000"):
-        store.write(make_file(MODEL))
+    client, key = connect(), f"sha256/{sha256(MODEL).hexdigest()}"
+
+    def spoil(**_: object) -> None:
+        boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=MODEL[:-1])
+
+    client.meta.events.register("after-call.s3.PutObject", spoil)
+    with pytest.raises(ArtifactCorrupted, match="of another size"):
+        S3ArtifactStore(bucket, client=client).write(make_file(MODEL))
 
 
 def test_two_prefixes_of_a_bucket_are_two_stores(bucket: str, make_file: Callable[[bytes], Path]) -> None:

@@ -57,15 +57,6 @@ def test_errors_name_the_folder_by_its_absolute_path(tmp_path: Path, monkeypatch
     assert store.location == str(tmp_path / "store")
 
 
-def test_writing_again_heals_a_damaged_artifact(tmp_path: Path, source: Path) -> None:
-    store = FolderArtifactStore(tmp_path / "store")
-    path = tmp_path / "store" / "sha256" / store.write(source)
-    path.chmod(0o644)
-    path.write_bytes(b"damaged")
-    store.write(source)
-    assert path.read_bytes() == MODEL
-
-
 def test_files_that_are_not_artifacts_are_neither_listed_nor_swept(tmp_path: Path, source: Path) -> None:
     store = FolderArtifactStore(tmp_path / "store")
     store.write(source)
