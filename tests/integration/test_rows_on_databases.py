@@ -19,9 +19,8 @@ import psycopg
 import pytest
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, UniqueConstraint, text
 
-from registry.ledger import GENESIS
 from registry.store import Origin, Store
-from registry.tables import LedgerEntry
+from registry.tables import GENESIS, LedgerEntry
 from tests.integration.conftest import digest
 
 if TYPE_CHECKING:
@@ -103,7 +102,9 @@ def version(number: int, **others: Any) -> Row:
     return {
         "model": "churn",
         "number": number,
+        "previous": number - 1 or None,
         "training": digest(f"training {number}"),
+        "renewal": 0,
         "fitted": digest(f"fitted {number}"),
         "artifact": digest(f"artifact {number}"),
         "artifact_bytes": 4_096,
@@ -116,6 +117,19 @@ def version(number: int, **others: Any) -> Row:
         "environment": "{}",
         "registered_by": "ada",
         "registered_at": NOON,
+        "previous_hash": GENESIS if number == 1 else str(number - 1) * 64,
+        "hash": str(number) * 64,
+    } | others
+
+
+def artifact(content: str, **others: Any) -> Row:
+    return {
+        "digest": digest(content),
+        "bytes": 4_096,
+        "leased_until": NOON,
+        "purged_at": None,
+        "purged_by": None,
+        "purged_because": None,
     } | others
 
 
@@ -128,6 +142,11 @@ def dataset(fingerprint: str) -> Row:
         "columns": "[]",
         "recorded_at": NOON,
     }
+
+
+def after_fraud(number: int) -> Row:
+    """What ties a version of fraud to the one before it."""
+    return {"previous_hash": GENESIS if number == 1 else "f" * 63 + str(number - 1)}
 
 
 def observation(sequence: int, **others: Any) -> Row:
@@ -198,14 +217,28 @@ AN_ANNOUNCEMENT: Row = {
     "announced_by": "ada",
     "announced_at": NOON,
 }
+A_FILE: Row = {"manifest": digest("artifact 1"), "path": "weights.bin", "digest": digest("file")}
+A_PIN: Row = {"model": "churn", "number": 1, "reason": "an audit", "pinned_by": "ada", "pinned_at": NOON}
+A_SIGNATURE: Row = {"model": "churn", "number": 1, "key_id": "k1", "envelope": "{}", "signed_at": NOON}
 SUSPECT: Row = {"status": "suspect", "alarm": 3, "healthy": 0}
 HELD: list[tuple[str, Row]] = [
     ("dataset", dataset(JANUARY)),
     ("dataset", dataset(FEBRUARY)),
     ("registered_model", {"name": "churn", "last_version": 3, "created_at": NOON}),
-    ("registered_model", {"name": "fraud", "last_version": 9, "created_at": NOON}),
+    ("registered_model", {"name": "unborn", "last_version": 0, "created_at": NOON}),
+    ("registered_model", {"name": "fraud", "last_version": 4, "created_at": NOON}),
+    *(("model_artifact", artifact(f"artifact {number}")) for number in range(1, 5)),
+    ("model_artifact", artifact("predictions")),
+    ("model_artifact", artifact("file")),
+    ("model_artifact", artifact("orphan")),
+    ("model_artifact_file", A_FILE),
     *(("model_version", version(number)) for number in (1, 2, 3)),
-    ("model_version", version(9, model="fraud")),
+    *(
+        ("model_version", version(number, model="fraud", hash="f" * 63 + str(number), **after_fraud(number)))
+        for number in (1, 2, 3, 4)
+    ),
+    ("pin", A_PIN),
+    ("signature", A_SIGNATURE),
     ("registration", A_REGISTRATION),
     ("evaluation", AN_EVALUATION),
     ("metric", A_METRIC),
@@ -216,8 +249,10 @@ HELD: list[tuple[str, Row]] = [
     ("observation", observation(2)),
     ("announcement", AN_ANNOUNCEMENT),
 ]
-TABLES = list(dict.fromkeys(table for table, _ in HELD))
+MUTABLE = {"model_artifact", "model_artifact_file", "pin"}  # rows about bytes, which come and go
+TABLES = [table for table in dict.fromkeys(table for table, _ in HELD) if table not in MUTABLE]
 
+PURGED: Row = {"purged_at": NOON, "purged_by": "ada", "purged_because": "retention"}
 CLEARED: Row = {"kind": "cleared", "version": 2, "in_force": 0}
 NOTED: Row = {"kind": "held", "in_force": 2, "in_force_since": 2}
 MAY_FOLLOW: dict[str, tuple[str, Row]] = {
@@ -239,6 +274,18 @@ MAY_FOLLOW: dict[str, tuple[str, Row]] = {
     ),
     "the longest alias": ("ledger_entry", entry(1, **FIRST_OF_ANOTHER | {"alias": "a-7" + "z" * 61})),
     "a version": ("model_version", version(4)),
+    "the first version of a model": ("model_version", version(1, model="unborn")),
+    "a version whose training was registered, and lost its bytes": (
+        "model_version",
+        version(4, training=digest("training 3"), renewal=1),
+    ),
+    "an artifact": ("model_artifact", artifact("another")),
+    "an artifact of unknown size": ("model_artifact", artifact("another", bytes=0)),
+    "an artifact that was purged": ("model_artifact", artifact("another", **PURGED)),
+    "a file of a folder": ("model_artifact_file", A_FILE | {"path": "vocabulary.txt"}),
+    "a pin": ("pin", A_PIN | {"number": 2}),
+    "a signature": ("signature", A_SIGNATURE | {"number": 2}),
+    "a signature by another key of the longest name": ("signature", A_SIGNATURE | {"key_id": "k" * 128}),
     "a dataset": ("dataset", dataset(digest("march"))),
     "a registration": ("registration", A_REGISTRATION | {"key": "k" * 256}),
     "an evaluation": ("evaluation", AN_EVALUATION | {"number": 2}),
@@ -331,6 +378,7 @@ NOT_MODELS = [
     "a" * 300,
 ]
 ANOTHER = "the first entry of another alias"
+NO_GAP = "ck_model_version_number_has_no_gap"
 A_GAP, BACK = "ck_observation_sequence_has_no_gap", "ck_observation_looks_back"
 
 CORRUPTIONS = {
@@ -400,11 +448,26 @@ CORRUPTIONS = {
     "a second evaluation on the same rows": Corruption("pk_evaluation", "an evaluation", {"number": 1}),
     **names("ck_evaluation_predictions_is_sha256", "an evaluation", "predictions", NOT_DIGESTS),
     # versions, datasets, registrations, models
-    "a version 0": Corruption("ck_model_version_number_is_positive", "a version", {"number": 0}),
-    "a version below 0": Corruption("ck_model_version_number_is_positive", "a version", {"number": -1}),
-    "a version whose number is taken": Corruption("pk_model_version", "a version", {"number": 3}),
+    "a version 0": Corruption(NO_GAP, "the first version of a model", {"number": 0}),
+    "a version below 0": Corruption(NO_GAP, "the first version of a model", {"number": -1}),
+    "a gap between versions": Corruption(NO_GAP, "a version", {"number": 5}),
+    "a version that skips the one before": Corruption(NO_GAP, "a version", {"previous": 2}),
+    "a version after itself": Corruption(NO_GAP, "a version", {"previous": 4}),
+    "a later version that follows nothing": Corruption(NO_GAP, "a version", {"previous": None}),
+    "a first version that follows something": Corruption(
+        NO_GAP, "the first version of a model", {"previous": 0}
+    ),
+    "a first version that follows a hash": Corruption(
+        NO_GAP, "the first version of a model", {"previous_hash": "3" * 64}
+    ),
+    "a version renewed less than never": Corruption(
+        "ck_model_version_renewal_counts", "a version", {"renewal": -1}
+    ),
+    "a version whose number is taken": Corruption(
+        "pk_model_version", "a version", version(3, training=digest("another"))
+    ),
     "a version whose training is registered": Corruption(
-        "uq_model_version_model_training", "a version", {"training": digest("training 3")}
+        "uq_model_version_model_training_renewal", "a version", {"training": digest("training 3")}
     ),
     "an artifact of less than no bytes": Corruption(
         "ck_model_version_artifact_bytes_count", "a version", {"artifact_bytes": -1}
@@ -412,6 +475,20 @@ CORRUPTIONS = {
     **names("ck_model_version_artifact_is_sha256", "a version", "artifact", NOT_DIGESTS),
     **names("ck_model_version_training_is_sha256", "a version", "training", NOT_DIGESTS),
     **names("ck_model_version_fitted_is_sha256", "a version", "fitted", NOT_DIGESTS),
+    **names("ck_model_version_hash_is_sha256", "a version", "hash", NOT_DIGESTS),
+    **names("ck_model_version_previous_hash_is_sha256", "a version", "previous_hash", NOT_DIGESTS),
+    # artifacts, their files, pins and signatures
+    **names("ck_model_artifact_digest_is_sha256", "an artifact", "digest", NOT_DIGESTS),
+    "less than no bytes": Corruption("ck_model_artifact_bytes_count", "an artifact", {"bytes": -1}),
+    **{
+        f"a purge that does not tell {column}": Corruption(
+            "ck_model_artifact_purge_is_told", "an artifact that was purged", {column: None}
+        )
+        for column in PURGED
+    },
+    **names("ck_pin_has_a_reason", "a pin", "reason", ["", "   "]),
+    **names("ck_signature_key_id_has_a_length", "a signature", "key_id", ["", "k" * 129]),
+    "a second signature by a key": Corruption("pk_signature", "a signature", {"number": 1}),
     "a dataset of no rows": Corruption("ck_dataset_has_rows", "a dataset", {"rows": 0}),
     "a dataset that is known": Corruption("pk_dataset", "a dataset", {"fingerprint": JANUARY}),
     **names("ck_dataset_fingerprint_is_sha256", "a dataset", "fingerprint", NOT_DIGESTS),
@@ -504,6 +581,7 @@ CORRUPTIONS = {
     "an announcement that was made": Corruption("pk_announcement", "an announcement", {"sequence": 2}),
 }
 
+AFTER = "fk_model_version_follows_the_version_before"
 FOLLOWS, VERSION = "fk_ledger_entry_follows_the_entry_before", "fk_ledger_entry_model_version"
 DANGLING = {
     "an entry that follows one that does not exist": Corruption(
@@ -519,16 +597,16 @@ DANGLING = {
     ),
     "an entry that follows one of another alias": Corruption(FOLLOWS, "a promotion", {"alias": "canary"}),
     "an entry that follows one of another model": Corruption(
-        FOLLOWS, "a promotion", {"model": "fraud", "version": 9, "in_force": 9}
+        FOLLOWS, "a promotion", {"model": "fraud", "version": 4, "in_force": 4}
     ),
     "a note that restores what had reigned before": Corruption(
         FOLLOWS, "a candidate held", {"in_force": 1, "in_force_since": 1, "replaced": 1, "replaced_since": 1}
     ),
-    "a promotion of a version of another model": Corruption(
-        VERSION, "a promotion", {"version": 9, "in_force": 9}
+    "a promotion of a version that only another model has": Corruption(
+        VERSION, "a promotion", {"version": 4, "in_force": 4}
     ),
     "a promotion of a version that does not exist": Corruption(
-        VERSION, "a promotion", {"version": 4, "in_force": 4}
+        VERSION, "a promotion", {"version": 5, "in_force": 5}
     ),
     "a promotion of a version below 0": Corruption(VERSION, "a promotion", {"version": -1, "in_force": -1}),
     "a note about a version that does not exist": Corruption(VERSION, "a candidate held", {"version": 4}),
@@ -543,7 +621,32 @@ DANGLING = {
     ),
     "a metric without an evaluation": Corruption("fk_metric_model_number_dataset", "a metric", {"number": 2}),
     "a version of a model that does not exist": Corruption(
-        "fk_model_version_model", "a version", {"model": "spam"}
+        "fk_model_version_model", "the first version of a model", {"model": "spam"}
+    ),
+    "a version of bytes that no artifact names": Corruption(
+        "fk_model_version_artifact", "a version", {"artifact": digest("another")}
+    ),
+    "a version that misstates the hash before it": Corruption(
+        AFTER, "a version", {"previous_hash": "2" * 64}
+    ),
+    "a version that follows one that does not exist": Corruption(
+        AFTER, "a version", {"number": 6, "previous": 5, "artifact": digest("artifact 1")}
+    ),
+    "a version that follows one of another model": Corruption(
+        AFTER, "a version", {"model": "fraud", "number": 5, "previous": 4, "training": digest("another")}
+    ),
+    "an evaluation whose answers no artifact names": Corruption(
+        "fk_evaluation_predictions", "an evaluation", {"predictions": digest("another")}
+    ),
+    "a file of no artifact": Corruption(
+        "fk_model_artifact_file_digest", "a file of a folder", {"digest": digest("another")}
+    ),
+    "a file of a folder that does not exist": Corruption(
+        "fk_model_artifact_file_manifest", "a file of a folder", {"manifest": digest("another")}
+    ),
+    "a pin of a version that does not exist": Corruption("fk_pin_model_number", "a pin", {"number": 4}),
+    "a signature of a version that does not exist": Corruption(
+        "fk_signature_model_number", "a signature", {"number": 4}
     ),
     "a version trained on unknown rows": Corruption(
         "fk_model_version_trained_on", "a version", {"trained_on": digest("march")}
@@ -575,8 +678,12 @@ OF_ANOTHER_TYPE = {
     "an alias of bytes": ("the first entry of another alias", {"alias": b"canary"}),
     "a hash of bytes": ("a promotion", {"hash": b"4" * 64}),
     "a fingerprint of bytes": ("a dataset", {"fingerprint": digest("march").encode()}),
-    "a version between two others": ("a version", {"number": 2.5}),
-    "a version numbered in words": ("a version", {"number": "four"}),
+    "a version between two others": ("a version", {"number": 4.5, "previous": 3.5}),
+    "an artifact whose digest is bytes": ("an artifact", {"digest": digest("another").encode()}),
+    "a path of bytes": ("a file of a folder", {"path": b"vocabulary.txt"}),
+    "a reason of bytes": ("a pin", {"reason": b"an audit"}),
+    "an envelope of bytes": ("a signature", {"envelope": b"{}"}),
+    "a size in words": ("a version", {"artifact_bytes": "many"}),
     "rows counted in words": ("a dataset", {"rows": "many"}),
     "a moment that is a number": ("a promotion", {"recorded_at": 1_772_539_200}),
     "a row below the first": ("a promotion", {"rowid": -1}),
@@ -711,6 +818,7 @@ CHANGES_OF_POSTGRESQL = {
     ),
 }
 KEYS = {
+    "signature": ["model", "number", "key_id"],
     "registered_model": ["name"],
     "dataset": ["fingerprint"],
     "model_version": ["model", "number"],
@@ -763,6 +871,8 @@ REPLACEMENTS = {
     "an entry by its place in the file": ("ledger_entry", entry(4, rowid=1)),
     "a version by its number": ("model_version", version(3, artifact=digest("another"))),
     "a version by its training": ("model_version", version(4, training=digest("training 3"))),
+    "a signature by its key": ("signature", A_SIGNATURE | {"envelope": "[]"}),
+    "a signature by its place in the file": ("signature", A_SIGNATURE | {"number": 2, "rowid": 1}),
     "a version by its place in the file": ("model_version", version(4, rowid=1)),
     "a dataset by its fingerprint": ("dataset", stored("dataset") | {"rows": 2_000}),
     "a dataset by its place in the file": ("dataset", dataset(digest("march")) | {"rowid": 1}),
@@ -827,6 +937,42 @@ def test_a_type_can_be_distrusted(way: Way) -> None:
     assert way.run("DELETE FROM trusted_type") > 0
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE model_artifact SET leased_until = '2030-01-01 00:00:00.000000'",
+        "UPDATE model_artifact SET purged_at = leased_until, purged_by = 'ada', purged_because = 'retention'",
+        "DELETE FROM model_artifact_file",
+        "UPDATE pin SET reason = 'another audit'",
+        "DELETE FROM pin",
+    ],
+)
+def test_what_is_about_bytes_changes(way: Way, change: str) -> None:
+    assert way.run(change) > 0
+
+
+@on("sqlite", "postgresql")
+def test_an_artifact_that_a_row_refers_to_stays(way: Way) -> None:
+    delete = "DELETE FROM model_artifact WHERE digest = ?"
+    refusal = way.refusal(lambda: way.run(delete, [digest("artifact 3")]))
+    assert "FOREIGN KEY constraint failed" in refusal or "fk_model_version_artifact" in refusal
+    assert way.run(delete, [digest("orphan")]) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "model_artifact SET digest = CAST(digest AS BLOB)",
+        "model_artifact SET bytes = 'many'",
+        "pin SET reason = x'61'",
+    ],
+)
+@on("sqlite", "sqlite as it comes")
+def test_what_changes_in_sqlite_stays_of_its_columns_type(way: Way, change: str) -> None:
+    refusal = way.refusal(lambda: way.run(f"UPDATE {change}"))
+    assert refusal.endswith(": a value is not of its column's type")
+
+
 # Nothing is without a guard
 
 
@@ -834,11 +980,12 @@ UNREACHABLE = {
     # a row that breaks one of these breaks the foreign key beside it or the primary key too
     "fk_ledger_entry_model",
     "uq_ledger_entry_model_alias_sequence_in_force_in_force_since_hash",
+    "uq_model_version_model_number_hash",
 }
 
 
 def test_every_table_of_the_registry_is_attacked_here_but_the_list_that_may_shrink() -> None:
-    assert {*TABLES, "trusted_type"} == set(LedgerEntry.metadata.tables)
+    assert {*TABLES, *MUTABLE, "trusted_type"} == set(LedgerEntry.metadata.tables)
 
 
 def test_every_check_of_the_schema_has_a_row_that_it_refuses() -> None:
