@@ -1,21 +1,32 @@
-"""Check that the ledger's chain is whole, and that every artifact is there and is what it was."""
+"""Check that nothing was changed, taken out or lost: the rows, and the bytes that they refer to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
-from warnings import catch_warnings, simplefilter
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
-from registry.exceptions import ArtifactError
-from registry.ledger import GENESIS
+from sqlalchemy import func, select
+
+from registry.anchor import differences
+from registry.chains import ENTRIES, VERSIONS, follow, snapshot
+from registry.claims import contradictions
+from registry.holdings import damage, held, weight
+from registry.relations import dangling, miscounted
+from registry.tables import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from sqlalchemy import Connection
+
+    from registry.anchor import Witness
     from registry.backend import Backend
-    from registry.tables import LedgerEntry
+    from registry.chains import Chain
+
+    Watch = Callable[[int], None]
+
+_CHAINS = (VERSIONS, ENTRIES)
 
 
 @dataclass(frozen=True)
@@ -25,61 +36,87 @@ class Finding:
     Attributes:
         subject: What was checked, such as ``churn@champion`` or ``churn@7``.
         problem: What is wrong with it; None if it is right.
+        remark: What has to be known of it though nothing is wrong.
     """
 
     subject: str
     problem: str | None = None
+    remark: str | None = None
 
 
-def verify(backend: Backend) -> Iterator[Finding]:
-    """Check every alias's chain of entries, then every artifact's digest; one finding each, as it comes.
+class Extent(NamedTuple):
+    """How much there is to check: rows of chains, and bytes."""
 
-    Of a chain that breaks, the finding names the first entry that was changed, or that lacks the one before
-    it. Entries cut off from the end, or a chain rewritten from some entry on, can't be told from the rows.
+    rows: int
+    bytes: int
+
+
+def _nobody(_done: int) -> None:
+    pass
+
+
+def extent(backend: Backend) -> Extent:
+    """How much there is to check, to tell how far a verification has come."""
+    engine = backend.rows.engine
+    with snapshot(engine) as connection:
+        rows = sum(connection.scalar(select(func.count()).select_from(kind.table)) or 0 for kind in _CHAINS)
+    return Extent(rows, weight(engine))
+
+
+def verify(backend: Backend, witnesses: Sequence[Witness] = ()) -> Iterator[Finding]:
+    """Check the rows, then the bytes, see ``verify_rows`` and ``verify_bytes``; findings come one by one.
+
+    Raises:
+        DatabaseUnavailable: The database can't be reached or used.
     """
-    for model in backend.rows.models():
-        yield from _chains(backend, model.name)
-    for digest, subject in backend.rows.artifacts().items():
-        yield Finding(subject, _damage(backend, digest))
+    return chain(verify_rows(backend, witnesses), verify_bytes(backend))
 
 
-def _chains(backend: Backend, model: str) -> Iterator[Finding]:
-    try:
-        entries = sorted(backend.rows.history(model), key=lambda entry: entry.sequence)  # times can be forged
-    except (TypeError, ValueError) as error:  # what stands there is not what a registry writes
-        yield Finding(model, f"an entry of its ledger can't be read, it was changed: {error}")
-        return
-    chains: dict[str, list[LedgerEntry]] = {}
-    for entry in entries:
-        chains.setdefault(entry.alias, []).append(entry)
-    for alias, chain in chains.items():
-        yield Finding(f"{model}@{alias}", _broken_link(chain))
+def verify_rows(
+    backend: Backend, witnesses: Sequence[Witness] = (), watch: Watch = _nobody
+) -> Iterator[Finding]:
+    """Check every chain of versions and of entries, what rows refer to, and what decisions were made by.
+
+    A chain that someone cut short, counter included, or wrote anew with hashes that fit, can't be told from
+    the rows: for that there are *witnesses*, anchors that were taken before. *watch* is told how many rows of
+    chains were read.
+    """
+    with snapshot(backend.rows.engine) as connection:
+        for kind in _CHAINS:
+            for followed in follow(connection, kind, watch):
+                yield from _breaks(followed)
+        for counted in miscounted(connection):
+            yield Finding(*counted)
+        for table in Row.metadata.sorted_tables:
+            for missing in dangling(connection, table):
+                yield Finding(*missing)
+        for contradiction in contradictions(connection):
+            yield Finding(*contradiction)
+        for witness in witnesses:
+            yield from _testimony(connection, witness)
 
 
-def _broken_link(entries: Iterable[LedgerEntry]) -> str | None:
-    before = GENESIS
-    for entry in entries:
-        if entry.previous_hash != before:
-            return f"entry {entry.sequence} does not follow the entry before it"
-        if not _is_as_written(entry):
-            return f"entry {entry.sequence} was changed after it was written"
-        before = entry.hash
-    return None
+def verify_bytes(backend: Backend, watch: Watch = _nobody) -> Iterator[Finding]:
+    """Read all bytes that rows refer to; *watch* is told how many. Purged ones are not looked for."""
+    for holding in held(backend.rows.engine):
+        if holding.purged:
+            yield Finding(holding.name, remark=holding.purged)
+        else:
+            yield Finding(holding.name, damage(backend, holding))
+            watch(holding.size)
 
 
-def _is_as_written(entry: LedgerEntry) -> bool:
-    with catch_warnings():
-        simplefilter("ignore")  # pydantic's, at a value of another type, which is no news here
-        try:
-            return entry.digest() == entry.hash
-        except (TypeError, ValueError):  # it has no JSON form either
-            return False
+def _breaks(followed: Chain) -> Iterator[Finding]:
+    if not followed.problems:
+        yield Finding(followed.name)
+    for problem in followed.problems:
+        yield Finding(followed.name, problem)
+    if followed.others:
+        yield Finding(followed.name, f"{followed.others:,} more of its rows are wrong")
 
 
-def _damage(backend: Backend, digest: str) -> str | None:
-    with TemporaryDirectory(prefix="registry-") as folder:
-        try:
-            backend.artifacts.fetch(digest, Path(folder, digest))
-        except ArtifactError as error:
-            return str(error)
-    return None
+def _testimony(connection: Connection, witness: Witness) -> Iterator[Finding]:
+    unsigned = "nobody signed it: whoever can write that file can make it say anything"
+    yield Finding(f"anchor {witness.source}", remark=None if witness.signed_by else unsigned)
+    for difference in differences(connection, witness):
+        yield Finding(*difference)
