@@ -18,6 +18,7 @@ model       the card of a version
 page        cards as one HTML file
 health      the card of what is held of the version in force
 heatmap     what every version would have brought
+upkeep      the card of a round of maintenance
 """
 
 from registry.reports.ballot import ballot
@@ -31,8 +32,10 @@ from registry.reports.model import model_card
 from registry.reports.page import page
 from registry.reports.parts import footer
 from registry.reports.timeline import timeline
+from registry.reports.upkeep import Upkeep, upkeep_card
 
 __all__ = [
+    "Upkeep",
     "backtest_card",
     "ballot",
     "comparison_card",
@@ -47,4 +50,5 @@ __all__ = [
     "page",
     "timeline",
     "timeline_card",
+    "upkeep_card",
 ]

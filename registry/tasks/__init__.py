@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from registry.tasks.rollback import answer_alert, roll_back_champion
     from registry.tasks.runs import open_registry, run_key
     from registry.tasks.settling import Request, settle
+    from registry.tasks.upkeep import collect_garbage, publish_upkeep, purge_versions, verify_registry
 
 _HOMES = {
     "train_model": "promotion",
@@ -53,6 +54,10 @@ _HOMES = {
     "publish_health": "monitoring",
     "roll_back_champion": "rollback",
     "answer_alert": "rollback",
+    "verify_registry": "upkeep",
+    "collect_garbage": "upkeep",
+    "purge_versions": "upkeep",
+    "publish_upkeep": "upkeep",
     "open_registry": "runs",
     "run_key": "runs",
 }
@@ -62,6 +67,7 @@ __all__ = [
     "answer_alert",
     "approve_promotion",
     "check_champion",
+    "collect_garbage",
     "compare_versions",
     "decide_promotion",
     "decline_promotion",
@@ -73,6 +79,8 @@ __all__ = [
     "publish_backtest",
     "publish_cards",
     "publish_health",
+    "publish_upkeep",
+    "purge_versions",
     "record_observation",
     "register_version",
     "roll_back_champion",
@@ -80,6 +88,7 @@ __all__ = [
     "score_champion",
     "settle",
     "train_model",
+    "verify_registry",
     "withhold_promotion",
 ]
 

@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import Field, create_model
 
 from registry import reports
+from registry.approval import Signature
 from registry.exceptions import NobodyToAsk
 from registry.policy import PromotionDecision
 from registry.tables import LedgerEntry, now
@@ -66,6 +67,9 @@ def ask(decision: PromotionDecision, others: Sequence[str], until: datetime, not
         others: References of the versions that could be judged instead.
         until: When to give up.
         note: What went wrong with the answer before.
+
+    Raises:
+        InvalidName: The name or the comment that was given is no text to keep.
     """
     choices = _choices(decision.challenger, others)
     decide: Any = (Literal[tuple(choices)], Field(description="What is to happen."))
@@ -81,8 +85,9 @@ def ask(decision: PromotionDecision, others: Sequence[str], until: datetime, not
         )
     except FlowPauseTimeout:
         return None
+    signature = Signature(given.name.strip(), given.comment.strip())
     verdict, other = choices[given.decision]
-    return Answer(verdict=verdict, other=other, by=given.name.strip(), comment=given.comment.strip())
+    return Answer(verdict=verdict, other=other, by=signature.by, comment=signature.comment)
 
 
 def _choices(

@@ -36,6 +36,8 @@ WORLD_CHANGED = "model-registry.champion.world-changed"
 ALERTED = "model-registry.champion.alerted"
 ROLLED_BACK = "model-registry.champion.rolled-back"
 ROLLBACK_REFUSED = "model-registry.rollback.refused"
+MAINTAINED = "model-registry.registry.maintained"
+UNSOUND = "model-registry.registry.unsound"
 
 PATIENCE = 10.0
 """Seconds until a server that accepts connections but does not answer counts as away."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prefect.logging import get_run_logger
 
-from registry.exceptions import AliasConflict, FourEyesNeeded
+from registry.exceptions import AliasConflict, FourEyesNeeded, InvalidName
 from registry.references import CHAMPION
 from registry.tables import now
 from registry.tasks.approval import (
@@ -94,7 +94,11 @@ def _agree(decision: PromotionDecision, request: Request) -> PromotionDecision:
     with open_registry(registry) as opened:
         is_approved = opened.approval(decision) is not None
     while not is_approved:
-        answer = ask(decision, others, until, note)
+        try:
+            answer = ask(decision, others, until, note)
+        except InvalidName as unwritable:
+            note = str(unwritable)
+            continue
         if answer is None:
             reason = f"nobody answered before {until:%Y-%m-%d %H:%M} UTC"
             return _finish(decision, withhold_promotion(decision, reason, registry), request)

@@ -42,6 +42,7 @@ FLOWS = {
     "monitor": "flows/monitor.py:monitor",
     "backtest": "flows/backtest.py:backtest",
     "rollback": "flows/rollback.py:rollback",
+    "maintain": "flows/maintain.py:maintain",
     "unanswered": "flows/unanswered.py:unanswered",
 }
 AUTOMATIONS = ["roll back on an alert", "say that an alert went unanswered"]
@@ -158,7 +159,7 @@ def test_deploying_twice_changes_nothing_the_second_time(
 def test_no_schedule_runs_before_somebody_switches_it_on(client: SyncPrefectClient, run: Run) -> None:
     run("deploy")
     schedules = {each.name: each.schedules for each in client.read_deployments() if each.schedules}
-    assert sorted(schedules) == ["monitor", "retrain"]
+    assert sorted(schedules) == ["maintain", "monitor", "retrain"]
     for [schedule] in schedules.values():
         assert not schedule.active
         assert schedule.schedule.model_dump()["timezone"] == "Europe/Berlin"

@@ -24,6 +24,7 @@ MODULES = {
     "monitor": "registry.flows.monitor.monitor",
     "backtest": "registry.flows.backtest.backtest",
     "rollback": "registry.flows.rollback.rollback",
+    "maintain": "registry.flows.maintain.maintain",
     "unanswered": "registry.flows.unanswered.unanswered",
 }
 PLAN = """
