@@ -112,18 +112,26 @@ class Predictions:
         pq.write_table(table, path, compression="zstd")
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what `write` wrote.
+    def read(cls, path: Path, rows: int) -> Self:
+        """Read what `write` wrote of so many *rows*; a file of others is not unfolded.
 
         Raises:
-            InvalidDataset: The file is not one that `write` wrote.
+            InvalidDataset: The file is not one that `write` wrote, or not of so many rows.
         """
         try:
-            table = pq.read_table(path)
-            metadata = json.loads(table.schema.metadata[_METADATA])
-        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            with pq.ParquetFile(path) as file:
+                found = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+                if sum(found) != rows:
+                    raise ValueError(f"it has {sum(found)} rows, {rows} were answered")  # noqa: TRY301
+                return cls._of(file.read())
+        except Exception as error:  # a damaged file makes the parser fail in any way
             raise InvalidDataset(str(path), f"it does not hold predictions ({error})") from error
-        classes = metadata["classes"]
+
+    @classmethod
+    def _of(cls, table: pa.Table) -> Self:
+        classes = json.loads(table.schema.metadata[_METADATA])["classes"]
+        if classes is not None and np.dtype(classes["dtype"]).kind not in _PLAIN_KINDS:
+            raise TypeError(f"classes of type {classes['dtype']}")
         return cls(
             labels=_plain(table["label"].to_numpy()),
             predicted=_plain(table["predicted"].to_numpy()),

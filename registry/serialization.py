@@ -1,23 +1,30 @@
-"""Estimator <-> bytes, in the skops format alone: a file says what to build, this registry what may be built.
+"""Estimator <-> bytes: the one place where a file becomes an object.
 
-Nothing here looks at a file's name, and nothing falls back to a format that could run code.
+By default in the skops format: a file says what to build, this registry what may be built. By choice, and by
+the consent of the operator and the caller, in a format that runs whatever code the file holds. Which format
+it is says the version's row; nothing here looks at a file's name or its first bytes to tell, and nothing
+falls back from one format to another.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import pickle
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZipFile
 
+import joblib
 import numpy as np
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
+from registry import archives
 from registry.exceptions import (
     InvalidName,
     NotSerializable,
@@ -26,12 +33,14 @@ from registry.exceptions import (
     Unreadable,
     UntrustedType,
 )
+from registry.trust import NOBODY, PICKLES, Consent
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
 FORMAT = "skops"
+FORMATS = (FORMAT, *PICKLES)
 
 _OPTIONAL = ("predict_proba", "decision_function")
 _ADDRESSES = frozenset({"__id__", "_stop_words_id"})  # noted by skops, and by scikit-learn's text vectorizers
@@ -50,61 +59,105 @@ def check_type_name(name: str) -> str:
         raise InvalidName("type", name, rule)
     try:
         found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError):
+    except (ImportError, AttributeError, TypeError, ValueError):  # a TypeError at a leading dot
         raise InvalidName("type", name, rule) from None
     if not callable(found):
         raise InvalidName("type", name, rule)
     return name
 
 
-def dump(estimator: Any, path: Path) -> None:
-    """Write *estimator* to *path* in the skops format.
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """In which format bytes are, and what may come out of them.
 
-    Raises:
-        NotSerializable: skops cannot express the estimator.
+    Attributes:
+        serialization: The format: "skops", "pickle", "joblib" or "cloudpickle".
+        trusted: Qualified names of the types in it, beyond those that skops trusts by itself.
+        consent: Who allows a format that runs code.
     """
-    path.write_bytes(_dumped(estimator))
+
+    serialization: str = FORMAT
+    trusted: Collection[str] = ()
+    consent: Consent = NOBODY
 
 
-def load(path: Path, *, trusted: Collection[str], subject: str) -> Any:
-    """Build what the skops file at *path* holds, provided that every type in it is trusted.
+def check_format(serialization: str) -> str:
+    """Return *serialization* if an estimator can be kept in it, else raise InvalidName."""
+    if serialization not in FORMATS:
+        raise InvalidName("serialization", serialization, f"write one of {', '.join(FORMATS)}")
+    return serialization
 
-    *trusted* are qualified names beyond those that skops trusts by itself; *subject* is what the errors
-    call the artifact.
+
+def dump(estimator: Any, path: Path, serialization: str = FORMAT) -> None:
+    """Write *estimator* to *path*.
 
     Raises:
+        NotSerializable: The format can't express the estimator, or is not installed.
+    """
+    path.write_bytes(_dumped(estimator, serialization))
+
+
+def load(path: Path, terms: Terms, *, subject: str) -> Any:
+    """Build what the file at *path* holds, if the *terms* allow it; errors call it *subject*.
+
+    Raises:
+        PickleNotAllowed: The format runs code, which somebody does not allow; the file was not opened.
         UntrustedType: The file names other types; nothing was imported or built.
-        Unreadable: The file is not a whole skops archive, its content does not fit its types, or it holds
-            a lambda, which no trust could bring back.
+        Unreadable: There is no such format, the file is not whole or says what no dump says, its content
+            does not fit its types, or it holds a lambda, which no trust could bring back.
     """
+    if terms.serialization not in FORMATS:
+        raise Unreadable(subject, f"this library knows no format {terms.serialization!r}")
+    terms.consent.require(subject, terms.serialization)
     with path.open("rb") as file, _translated(Unreadable, subject):
-        _check_declared_sizes(file)
-        try:
-            return skops.io.load(file, trusted=sorted(trusted))
-        except UntrustedTypesFoundException:
-            unknown = set(skops.io.get_untrusted_types(file=file)) - set(trusted)
-            if any(name.endswith("<lambda>") for name in unknown):
-                raise Unreadable(subject, "a lambda can't be found by name: use a function") from None
-            raise UntrustedType(subject, tuple(sorted(unknown))) from None
+        if terms.serialization == FORMAT:
+            return _built(file, terms.trusted, subject)
+        return _UNPICKLE[terms.serialization](file)
 
 
-def round_trip(estimator: Any, features: Any, path: Path, *, trusted: Collection[str]) -> Any:
+def _built(file: BinaryIO, trusted: Collection[str], subject: str) -> Any:
+    archives.check(file, subject)
+    try:
+        return skops.io.load(file, trusted=sorted(trusted))
+    except UntrustedTypesFoundException:
+        unknown = set(skops.io.get_untrusted_types(file=file)) - set(trusted)
+        if any(name.endswith("<lambda>") for name in unknown):
+            raise Unreadable(subject, "a lambda can't be found by name: use a function") from None
+        raise UntrustedType(subject, tuple(sorted(unknown))) from None
+
+
+def _cloudunpickled(file: BinaryIO) -> Any:
+    import_module("cloudpickle")  # which its pickles name
+    return pickle.load(file)  # noqa: S301, operator and caller allowed it by then
+
+
+_UNPICKLE: dict[str, Callable[[BinaryIO], Any]] = {
+    "pickle": pickle.load,
+    "joblib": joblib.load,
+    "cloudpickle": _cloudunpickled,
+}
+
+
+def round_trip(estimator: Any, features: Any, path: Path, terms: Terms) -> Any:
     """Dump *estimator* to *path*, and prove on the rows of *features* that what loads from there is the same.
 
-    Return what was loaded.
+    Return what was loaded. Naming a format that runs code is the caller's consent: the bytes are of its own
+    making.
 
     Labels must be equal, numbers to half of their type's digits: arrays are laid out anew by loading, so
     sums may round differently.
 
     Raises:
         NotSerializable: It can't be dumped, does not load, or predicts differently.
-        UntrustedType: It holds types outside *trusted*.
+        UntrustedType: It holds types that are not trusted.
+        PickleNotAllowed: The operator does not allow the format.
         PredictionFailed: The estimator can't predict these rows even before it is dumped.
     """
-    subject = type_name(estimator)
-    dump(estimator, path)
+    subject, terms = type_name(estimator), replace(terms, consent=terms.consent.given())
+    terms.consent.require(subject, terms.serialization)
+    dump(estimator, path, terms.serialization)
     try:
-        restored = load(path, trusted=trusted, subject=subject)
+        restored = load(path, terms, subject=subject)
     except Unreadable as failure:
         raise NotSerializable(subject, failure.reason) from failure
     with _translated(NotSerializable, subject):
@@ -120,7 +173,7 @@ def round_trip(estimator: Any, features: Any, path: Path, *, trusted: Collection
     return restored
 
 
-def fingerprint(estimator: Any) -> str:
+def fingerprint(estimator: Any, serialization: str = FORMAT) -> str:
     """Digest of everything that a dump of *estimator* holds, 64 lower-case hexadecimal digits.
 
     Trainings that fit the same numbers under the same parameters and library versions share it, in any
@@ -129,17 +182,36 @@ def fingerprint(estimator: Any) -> str:
     the state of an unseeded random generator, queries answered so far (nearest neighbours), and, once
     loaded from skops, the unused bytes of trees.
 
+    In a format that runs code it is the digest of the bytes themselves, which may come out different in
+    another process.
+
     Raises:
-        NotSerializable: skops cannot express the estimator.
+        NotSerializable: The format can't express the estimator, or is not installed.
     """
-    with ZipFile(BytesIO(_dumped(estimator))) as archive:
+    dumped = _dumped(estimator, serialization)
+    if serialization != FORMAT:
+        return sha256(serialization.encode() + b"\n" + dumped).hexdigest()
+    with ZipFile(BytesIO(dumped)) as archive:
         state = _by_value(json.loads(archive.read("schema.json")), archive)
     return sha256(json.dumps(state).encode()).hexdigest()
 
 
-def _dumped(estimator: Any) -> bytes:
+def _dumped(estimator: Any, serialization: str) -> bytes:
     with _translated(NotSerializable, type_name(estimator)):
-        return bytes(skops.io.dumps(estimator))
+        return _DUMP[serialization](estimator)
+
+
+def _joblib_dumped(estimator: Any) -> bytes:
+    joblib.dump(estimator, buffer := BytesIO())
+    return buffer.getvalue()
+
+
+_DUMP: dict[str, Callable[[Any], bytes]] = {
+    FORMAT: lambda estimator: bytes(skops.io.dumps(estimator)),
+    "pickle": pickle.dumps,
+    "joblib": _joblib_dumped,
+    "cloudpickle": lambda estimator: bytes(import_module("cloudpickle").dumps(estimator)),
+}
 
 
 @contextmanager
@@ -148,16 +220,10 @@ def _translated(meaning: type[NotSerializable | Unreadable], subject: str) -> It
         yield
     except RegistryError:
         raise
+    except ModuleNotFoundError as cause:
+        raise meaning(subject, f"{cause.name} is not installed here: pip install {cause.name}") from cause
     except Exception as cause:  # a type's own code runs here, and may raise whatever it likes
         raise meaning(subject, f"{type(cause).__name__}: {cause}") from cause
-
-
-def _check_declared_sizes(file: BinaryIO) -> None:
-    # dumps are not compressed: parts that unfold to more than the file are a bomb, and skops would unfold it
-    with ZipFile(file) as archive:
-        declared = sum(part.file_size for part in archive.infolist())
-    if declared > file.seek(0, 2):
-        raise ValueError(f"its parts claim {declared} bytes, more than the whole file")
 
 
 def _answer(estimator: Any, question: str, features: Any) -> list[np.ndarray]:

@@ -58,7 +58,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import all_estimators, get_tags
 
 from registry.exceptions import ModelError, NotSerializable, UntrustedType
-from registry.serialization import fingerprint, round_trip
+from registry.serialization import Terms, fingerprint, round_trip
 from registry.trust import TRUSTED
 
 if TYPE_CHECKING:
@@ -338,9 +338,9 @@ def test_comes_back_with_equal_predictions_or_is_refused_as_listed(name: str, tm
     estimator, features, _ = fitted(name)
     if name in REFUSED:
         with pytest.raises(REFUSED[name]):
-            round_trip(estimator, features, tmp_path / "m", trusted=TRUSTED)
+            round_trip(estimator, features, tmp_path / "m", Terms(trusted=TRUSTED))
     else:
-        round_trip(estimator, features, tmp_path / "m", trusted=TRUSTED)
+        round_trip(estimator, features, tmp_path / "m", Terms(trusted=TRUSTED))
 
 
 def test_every_trusted_name_is_needed() -> None:
