@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from registry.monitoring_policy import MonitoringPolicy, RollbackPolicy
     from registry.policy import Better, Floor, NotWorse, PromotionDecision, PromotionPolicy
     from registry.references import Reference
+    from registry.retention import RetentionPolicy
     from registry.rollback import Alert
     from registry.scoring import Batch
     from registry.serving import LoadedModel
@@ -51,6 +52,7 @@ _HOMES = {
     "Consecutive": "detection",
     "Alert": "rollback",
     "RollbackPolicy": "monitoring_policy",
+    "RetentionPolicy": "retention",
     "RegistryError": "exceptions",
 }
 
@@ -79,6 +81,7 @@ __all__ = [
     "Registry",
     "RegistryError",
     "RegistrySettings",
+    "RetentionPolicy",
     "RollbackPolicy",
     "Threshold",
 ]

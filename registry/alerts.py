@@ -7,6 +7,7 @@ is not decided here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Literal
 
@@ -18,7 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from registry.exceptions import EventsUnavailable, InvalidName
+from registry.exceptions import EventsUnavailable, InvalidName, InvalidValue
+from registry.limits import brief, check_time
 from registry.references import CHAMPION, check_alias, check_model_name
 from registry.tasks.events import ALERTED, event, send
 
@@ -131,7 +133,7 @@ class _Alert(BaseModel):
             version=_number(self.labels["version"]) if "version" in self.labels else None,
             alias=check_alias(self.labels.get("alias", CHAMPION)),
             reason=self._reason(),
-            since=self.startsAt,
+            since=_moment(self.startsAt),
             identity=(self.fingerprint, self.startsAt),
         )
 
@@ -187,7 +189,17 @@ def _understood(group: _Group) -> tuple[list[Alarm], list[str]]:
 def _number(text: str) -> int:
     if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text):
         return int(text)
-    raise InvalidName("label version", text, "use the version's whole number, such as 7")
+    raise InvalidName("label version", brief(text), "use the version's whole number, such as 7")
+
+
+def _moment(text: str) -> str:
+    """The time as it was sent: nobody has to find out later that it is none."""
+    try:
+        check_time(datetime.fromisoformat(text))
+    except (ValueError, InvalidValue):
+        rule = "send a time with a zone, such as 2026-03-01T12:00:00Z"
+        raise InvalidName("startsAt", brief(text), rule) from None
+    return text
 
 
 def _line(text: str | None) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from registry.exceptions import ApprovalMissing, FourEyesNeeded, InvalidName, NothingToApprove, ReasonMissing
 from registry.ledger import Proposal
-from registry.references import check_text
+from registry.limits import check_text
 from registry.tables import canonical_json
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Signature:
     """Under whose name an answer is given, and with what comment; nobody checks the name.
 
     Raises:
-        InvalidName: The name is blank, or no text that every database can keep.
+        InvalidName: The name is blank, or it or the comment is no text that every database can keep.
         ReasonMissing: The comment is blank.
     """
 
@@ -41,6 +41,7 @@ class Signature:
         if not self.comment.strip():
             raise ReasonMissing("an answer")
         check_text("name", self.by)
+        check_text("comment", self.comment)
 
 
 def approve(store: Store, decision: PromotionDecision, signature: Signature) -> LedgerEntry:
@@ -66,7 +67,7 @@ def decline(store: Store, decision: PromotionDecision, signature: Signature) -> 
 
 def withhold(store: Store, decision: PromotionDecision, reason: str) -> LedgerEntry:
     """Note that a challenger that passed is held all the same, and why."""
-    return _answer(store, decision, "held", reason, None)
+    return _answer(store, decision, "held", check_text("reason", reason), None)
 
 
 def answers(store: Store, decision: PromotionDecision) -> Iterator[LedgerEntry]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from registry.exceptions import InvalidObservation, InvalidPolicy
 from registry.monitoring import moment_of
 from registry.policy import Better, Check, Floor, NotWorse, PromotionPolicy
+from registry.retention import RetentionPolicy
 from registry.suspicion import Reading
 
 if TYPE_CHECKING:
@@ -103,6 +104,20 @@ def promotion_policy(file: Path | None, checks: tuple[Check, ...], min_rows: int
     if min_rows is None:
         return PromotionPolicy(checks=checks)
     return PromotionPolicy(checks=checks, min_rows=min_rows)
+
+
+def retention_policy(file: Path | None, **given: Any) -> RetentionPolicy | None:
+    """The policy in a file, or of what is *given* of its fields; None if neither is.
+
+    Raises:
+        InvalidPolicy: Both are given, or it could not decide anything.
+    """
+    fields = {name: value for name, value in given.items() if value is not None}
+    if file is not None and fields:
+        raise InvalidPolicy(f"{file} says all that is kept; give the file or the options, not both")
+    if file is not None:
+        return policy(file, RetentionPolicy)
+    return RetentionPolicy.model_validate(fields) if fields else None
 
 
 def policy(file: Path, kind: type[P]) -> P:

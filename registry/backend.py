@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from registry.observations import Observations
+from registry.trust import NOBODY, Consent
 
 if TYPE_CHECKING:
     from registry.artifacts import ArtifactStore
+    from registry.keys import SigningKey
+    from registry.signing import Trust
     from registry.store import Store
 
 
@@ -19,12 +22,22 @@ class Backend:
     Attributes:
         rows: The SQL statements.
         artifacts: The bytes, by their SHA-256.
+        signing_key: What signs the versions that are registered; None if nothing does.
+        trust: Whose signatures are believed, and whether they are needed; None if they are not looked at.
+        consent: Who allows that versions are loaded whose bytes hold code.
     """
 
     rows: Store
     artifacts: ArtifactStore
+    signing_key: SigningKey | None = None
+    trust: Trust | None = None
+    consent: Consent = NOBODY
 
     @property
     def observations(self) -> Observations:
         """The SQL statements about observations."""
         return Observations(self.rows)
+
+    def allowing_pickle(self) -> Backend:
+        """This backend with the caller's consent to formats that run code; the operator's is a setting."""
+        return replace(self, consent=self.consent.given())

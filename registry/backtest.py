@@ -18,7 +18,14 @@ from sklearn.metrics import get_scorer_names
 from registry.comparison import contest_on, refuse_training_data
 from registry.contest import SMALLEST_SLICE, Contest
 from registry.evidence import Measured
-from registry.exceptions import ArtifactCorrupted, ArtifactMissing, DataError, InvalidMetric, ModelError
+from registry.exceptions import (
+    ArtifactCorrupted,
+    ArtifactMissing,
+    DataError,
+    InvalidMetric,
+    ModelError,
+    NotVouchedFor,
+)
 from registry.policy import check_confidence
 from registry.references import CHAMPION, Reference, check_alias
 from registry.tables import WHOLE
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
 
 Names = Annotated[tuple[str, ...], AfterValidator(lambda names: tuple(dict.fromkeys(names)))]
 
-_REFUSALS = (ModelError, DataError, InvalidMetric, ArtifactMissing, ArtifactCorrupted)
+_REFUSALS = (ModelError, DataError, InvalidMetric, ArtifactMissing, ArtifactCorrupted, NotVouchedFor)
 _SHARES = (
     "accuracy",
     "average_precision",

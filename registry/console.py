@@ -7,21 +7,25 @@ means nothing, and a character that would steer the terminal shows as a mark.
 from __future__ import annotations
 
 import json as json_format
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from registry.migrations import HEAD, Condition
 from registry.tables import WHOLE
 from registry.words import NOTHING, count, interval, number, signed, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
@@ -29,10 +33,15 @@ if TYPE_CHECKING:
     from flows.demo import Act
     from registry.artifacts import StoredArtifact
     from registry.backtest import Backtest
+    from registry.database import Status
     from registry.dossier import Dossier
     from registry.evidence import Comparison, Measured
+    from registry.garbage import Garbage
+    from registry.migrations import Upgrade
     from registry.policy import PromotionDecision
+    from registry.signing import Voucher
     from registry.tables import (
+        Artifact,
         DatasetRecord,
         Evaluation,
         LedgerEntry,
@@ -46,6 +55,14 @@ if TYPE_CHECKING:
 out = Console(highlight=False, markup=False, emoji=False)
 notes = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
+_SCHEMA = {
+    Condition.READY: "ready",
+    Condition.EMPTY: "empty: a registry is made in it when it is opened",
+    Condition.OUTDATED: "outdated: `registry db upgrade` upgrades it; a SQLite also when it is opened",
+    Condition.NEWER: "made by a newer library",
+    Condition.SHARED: "in use by other programs alone",
+    Condition.FOREIGN: "no registry, and some of its tables have names that a registry needs",
+}
 _COLOURS = {
     "promoted": "green",
     "promote": "green",
@@ -86,6 +103,20 @@ def working(on: str) -> AbstractContextManager[Any]:
     return notes.status(Text(visible(on)))
 
 
+@contextmanager
+def measuring(totals: Mapping[str, int]) -> Iterator[dict[str, Callable[[int], None]]]:
+    """A bar on the error output for each thing of which there is a total, if a person looks at it.
+
+    What the block gets tells a bar how many more of its things are done.
+    """
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as progress:
+        yield {
+            name: partial(progress.advance, progress.add_task(name, total=total, visible=total > 0))
+            for name, total in totals.items()
+        }
+
+
 def show_models(models: Sequence[tuple[RegisteredModel, dict[str, int]]], *, json: bool) -> None:
     """The models and what is in force of each."""
     if json:
@@ -98,12 +129,17 @@ def show_models(models: Sequence[tuple[RegisteredModel, dict[str, int]]], *, jso
     out.print(table if models else "no models yet")
 
 
-def show_versions(versions: Sequence[ModelVersion], aliases: Mapping[str, int], *, json: bool) -> None:
-    """The versions of one model, the newest last."""
+def show_versions(
+    versions: Sequence[ModelVersion], aliases: Mapping[str, int], marks: Mapping[int, str], *, json: bool
+) -> None:
+    """The versions of one model, the newest last, each with a mark if its bytes are pinned or purged."""
     if json:
-        _print_json([_version(version, aliases) for version in versions])
+        _print_json(
+            [_version(version, aliases) | {"bytes": marks.get(version.number)} for version in versions]
+        )
         return
-    table = _table("version", "alias", "estimator", "registered", "by", "commit")
+    columns = ["version", "alias", "estimator", "registered", "by", "commit"]
+    table = _table(*columns, *(["bytes"] if marks else []))
     for version in versions:
         commit = (version.git_commit or NOTHING)[:8] + ("*" if version.git_dirty else "")
         table.add_row(
@@ -113,6 +149,7 @@ def show_versions(versions: Sequence[ModelVersion], aliases: Mapping[str, int], 
             _minute(version.registered_at),
             visible(version.registered_by),
             commit,
+            *([marks.get(version.number, "")] if marks else []),
         )
     out.print(table)
 
@@ -314,11 +351,16 @@ def show_findings(findings: Sequence[Finding], *, json: bool) -> None:
     problems = [finding for finding in findings if finding.problem]
     if json:
         wrong = [{"subject": finding.subject, "problem": finding.problem} for finding in problems]
-        _print_json({"checked": len(findings), "problems": wrong})
+        remarks = [{"subject": each.subject, "remark": each.remark} for each in findings if each.remark]
+        _print_json({"checked": len(findings), "problems": wrong, "remarks": remarks})
         return
+    for finding in findings:
+        if finding.remark:
+            say(f"{finding.subject}: {finding.remark}")
     for finding in problems:
         out.print(
-            Text.assemble((finding.subject, "red"), ": ", visible(finding.problem or "")), soft_wrap=True
+            Text.assemble((visible(finding.subject), "red"), ": ", visible(finding.problem or "")),
+            soft_wrap=True,
         )
     say(f"{len(findings):,} checked, {len(problems):,} wrong")
 
@@ -334,15 +376,80 @@ def show_trusted(types: Sequence[TrustedType], *, json: bool) -> None:
     out.print(table)
 
 
-def show_garbage(garbage: Sequence[StoredArtifact], verb: str, *, json: bool) -> None:
-    """Artifacts that were, or would be, removed."""
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """What a collection took, or would take.
+
+    Attributes:
+        garbage: What nobody needed, and the strays that were found.
+        purged: What a policy gave up.
+        strays: The strays that went.
+        kept: Why versions keep their bytes, by reference, where a policy was asked and took nothing yet.
+    """
+
+    garbage: Garbage
+    purged: Sequence[Artifact] = ()
+    strays: Sequence[StoredArtifact] = ()
+    kept: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def gone(self) -> list[tuple[str, int, str]]:
+        """The digest, the bytes, and what it was, of each artifact that went."""
+        rows = {"orphan": self.garbage.orphans, "leftover": self.garbage.leftovers, "purged": self.purged}
+        told = [(row.digest, row.bytes, kind) for kind, some in rows.items() for row in some]
+        return told + [(stray.digest, stray.size, "stray") for stray in self.strays]
+
+    @property
+    def left_alone(self) -> list[StoredArtifact]:
+        """The strays that stay."""
+        return [stray for stray in self.garbage.strays if stray not in self.strays]
+
+
+def show_swept(swept: Swept, verb: str, *, json: bool) -> None:
+    """Artifacts that were, or would be, removed, and what stays for which reason."""
     if json:
-        _print_json([{"digest": stored.digest, "bytes": stored.size} for stored in garbage])
+        strays = [{"digest": stray.digest, "bytes": stray.size} for stray in swept.left_alone]
+        gone = [{"digest": digest, "bytes": size, "was": was} for digest, size, was in swept.gone]
+        _print_json({"removed": gone, "kept": dict(swept.kept), "strays": strays})
         return
-    for stored in garbage:
-        say(f"{stored.digest}  {count(stored.size, 'byte')}")
-    size = sum(stored.size for stored in garbage)
-    say(f"{count(len(garbage), 'artifact')} {verb}, {count(size, 'byte')}")
+    for digest, size, was in swept.gone:
+        say(f"{digest}  {was}  {count(size, 'byte')}")
+    for reference, reasons in swept.kept.items():
+        say(f"{reference} stays: {'; '.join(reasons)}")
+    size = sum(size for _, size, _ in swept.gone)
+    say(f"{count(len(swept.gone), 'artifact')} {verb}, {count(size, 'byte')}")
+    if swept.left_alone:
+        unknown = count(sum(stray.size for stray in swept.left_alone), "byte")
+        remedy = "if no other registry keeps its artifacts there, --strays removes those older than a day"
+        say(f"{count(len(swept.left_alone), 'stray')} left alone, {unknown}, of which no row knows: {remedy}")
+
+
+def show_status(status: Status, *, json: bool) -> None:
+    """What a database is, and how much is in it."""
+    if json:
+        _print_json(asdict(status) | {"expected": HEAD})
+        return
+    say(f"{status.database} ({status.server})")
+    say(f"{_SCHEMA[status.condition]} (schema {status.version or NOTHING}, this library's is {HEAD})")
+    if status.problem is not None:
+        say(status.problem)
+    table = _table("table", "rows")
+    for name, rows in status.rows.items():
+        table.add_row(name, f"{rows:,}")
+    if status.rows:
+        out.print(table)
+
+
+def tell_upgrade(upgrade: Upgrade) -> None:
+    """What became of a database's schema."""
+    if upgrade.before is None:
+        say(f"{upgrade.database} is a registry now, of schema {upgrade.after}")
+    elif upgrade.before == upgrade.after:
+        say(f"{upgrade.database} has schema {upgrade.after} already: there was nothing to do")
+    else:
+        say(f"{upgrade.database} was upgraded from schema {upgrade.before} to {upgrade.after}")
+    if upgrade.copy is not None:
+        say(f"as it was before, it is in {upgrade.copy}")
 
 
 def narrate(acts: Iterator[Act]) -> None:
@@ -389,6 +496,11 @@ def _dossier(dossier: Dossier) -> dict[str, Any]:
         "training_data": trained_on.model_dump(mode="json"),
         "evaluations": [_evaluation(evaluation) for evaluation in dossier.evaluations],
         "ledger": [entry.model_dump(mode="json") for entry in dossier.entries],
+        "pin": dossier.pin and dossier.pin.model_dump(mode="json"),
+        "purged": dossier.purged and dossier.purged.model_dump(mode="json"),
+        "signatures": [
+            asdict(voucher) | {"signed_at": voucher.signed_at.isoformat()} for voucher in dossier.vouchers
+        ],
     }
 
 
@@ -408,11 +520,30 @@ def _facts(dossier: Dossier) -> dict[str, str]:
         "predicts": data.target,
         "columns": ", ".join(f"{column['name']}: {column['dtype']}" for column in version.input_schema),
         "artifact": f"{version.artifact} ({size}, {version.serialization})",
+        **_keeping(dossier),
+        "signed": "; ".join(map(_voucher, dossier.vouchers)) or NOTHING,
         "registered": f"{_moment(version.registered_at)} by {version.registered_by}",
         "commit": f"{commit}{' with local changes' if version.git_dirty else ''}",
         "flow run": version.flow_run_id or NOTHING,
         "made with": ", ".join(f"{name} {number}" for name, number in version.environment.items()),
     }
+
+
+def _keeping(dossier: Dossier) -> dict[str, str]:
+    """Whether somebody wants the bytes kept, or they were given up; most often neither."""
+    facts = {}
+    if (pin := dossier.pin) is not None:
+        facts["pinned"] = f"{_moment(pin.pinned_at)} by {pin.pinned_by}: {pin.reason}"
+    if (purged := dossier.purged) is not None and purged.purged_at is not None:
+        when = _moment(purged.purged_at)
+        facts["purged"] = f"{when} by {purged.purged_by}: {purged.purged_because}"
+    return facts
+
+
+def _voucher(voucher: Voucher) -> str:
+    """Such as ``by release pipeline (3fa9c1d2e4b5) on 2026-03-01 12:00:00``, and what is wrong with it."""
+    by = f"by {voucher.name or 'somebody'} ({voucher.key_id[:12]}) on {_moment(voucher.signed_at)}"
+    return by if voucher.problem is None else f"{by}, which does not count: {voucher.problem}"
 
 
 def _entry(entry: LedgerEntry) -> tuple[str, ...]:

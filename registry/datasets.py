@@ -18,7 +18,7 @@ from pandas.api import types
 from pandas.util import hash_pandas_object
 
 from registry.exceptions import DatabaseUnavailable, EmptyDataset, InvalidDataset
-from registry.references import check_text
+from registry.limits import check_text
 from registry.schema import describe, kind
 from registry.tables import DatasetRecord, canonical_json
 
@@ -75,7 +75,7 @@ class Dataset:
             InvalidDataset: It can't be read, or what it holds can't be used.
             ArtifactStoreUnavailable: The bucket can't be used.
         """
-        location = str(source)
+        location = check_text("source", str(source))
         _refuse_url(location)
         ending = _ending(location)
         frame = _parse(_READERS[ending], _bytes_at(location), location)
@@ -155,13 +155,14 @@ class Dataset:
 
         Raises:
             InvalidDataset: There is no such column.
+            InvalidName: A value is no text to name a slice by.
         """
         if column not in self.frame:
             raise InvalidDataset(self.name, f"it has no column {column!r} to slice by")
         values = self.frame[column]
         slices: dict[str, np.ndarray[Any, Any]] = {}
         for value in values.dropna().unique():
-            name = f"{column}={value}"
+            name = check_text("slice", f"{column}={value}")
             mask = (values == value).to_numpy(dtype=bool, na_value=False)
             slices[name] = mask | slices.get(name, False)  # 1 and "1" have the same name
         return slices
@@ -171,7 +172,7 @@ class Dataset:
         return DatasetRecord(
             fingerprint=self.fingerprint,
             name=self.name,
-            target=self.target,
+            target=str(self.target),
             rows=self.rows,
             columns=describe(self.frame),
             source=self.source,
@@ -296,10 +297,13 @@ def _check(dataset: Dataset) -> None:
     frame, target, name = dataset.frame, dataset.target, dataset.name
     check_text("dataset name", name)
     check_text("target", str(target))
+    check_text("source", dataset.source or "")
     if not all(isinstance(column, str | Integral) for column in frame):
         raise InvalidDataset(
             name, "its columns must be named by texts or whole numbers: flatten or rename them"
         )
+    for column in frame:
+        check_text("column", str(column))
     if len({str(column) for column in frame}) < frame.shape[1]:
         raise InvalidDataset(name, "two columns have the same name; rename one")
     if target not in frame:

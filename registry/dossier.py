@@ -5,16 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from registry.disposal import Disposal
 from registry.exceptions import ArtifactCorrupted, ArtifactMissing, DataError, InvalidMetric
 from registry.policy import PromotionDecision
 from registry.references import CHAMPION
+from registry.signing import vouchers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from registry.backend import Backend
     from registry.evidence import Measured
-    from registry.tables import DatasetRecord, Evaluation, LedgerEntry, ModelVersion, Observation
+    from registry.signing import Voucher
+    from registry.tables import (
+        Artifact,
+        DatasetRecord,
+        Evaluation,
+        LedgerEntry,
+        ModelVersion,
+        Observation,
+        Pin,
+    )
 
 MOST_MEASURED = 12
 """The bounds of no more evaluations than these, the newest, are computed."""
@@ -34,6 +45,9 @@ class Dossier:
         datasets: The datasets that the version and its evaluations name, by fingerprint.
         evaluations: How it was measured, oldest first.
         entries: What was decided about it, under all aliases, oldest first.
+        pin: Why no retention policy gives its bytes up; None if one may.
+        purged: When and why its bytes were given up; None if they were not.
+        vouchers: Its signatures, oldest first, each with what can be said of it here.
         health: What was last observed of it, by alias and metric, where it is in force.
         bounds: Metrics over whole datasets with one-sided bounds, by fingerprint and scorer name, as far as
             they were asked for.
@@ -47,6 +61,9 @@ class Dossier:
     evaluations: Sequence[Evaluation]
     entries: Sequence[LedgerEntry]
     health: Sequence[Observation]
+    pin: Pin | None = None
+    purged: Artifact | None = None
+    vouchers: Sequence[Voucher] = ()
     bounds: Mapping[tuple[str, str], Measured] = field(default_factory=dict)
     confidence: float = 0.95
 
@@ -89,6 +106,9 @@ def gather(backend: Backend, version: ModelVersion) -> Dossier:
         evaluations=evaluations,
         entries=[entry for entry in history if _concerns(entry, version.number)],
         health=[row for alias in in_force for row in observed(backend, model, alias)],
+        pin=Disposal(rows).pins(model).get(version.number),
+        purged=Disposal(rows).purged(model).get(version.number),
+        vouchers=vouchers(backend, version),
     )
 
 

@@ -3,10 +3,11 @@
 ::
 
     RegistryError
-    ├── InvalidName                 a model, alias or key that no rule allows
+    ├── InvalidName                 a model, alias, key or other text that no rule allows
     ├── InvalidReference            text that is not "name@version", "name@alias" or "name@latest"
     ├── InvalidPolicy               a policy that could not decide anything
-    ├── InvalidParameters           parameters that have no JSON form
+    ├── InvalidValue                a number, or a time, that no database could keep as it is
+    ├── InvalidParameters           parameters that have no JSON form, or are too much of it
     ├── ReasonMissing               a ledger entry that would not say why
     ├── ApprovalError
     │   ├── ApprovalMissing         the policy asks for a person's approval, and there is none
@@ -31,11 +32,20 @@
     │   └── KeyConflict             one idempotency key, two different requests
     ├── NothingToRollBackTo
     ├── AlertUnanswered             an alert that started nothing
+    ├── RegistryUnsound             a verification found something wrong, so nothing was removed
     ├── ModelError
     │   ├── UntrustedType           the artifact holds a type outside the registry's allow-list
     │   ├── NotSerializable         the estimator does not survive saving and loading
     │   ├── Unreadable              the bytes are no estimator that this library could have written
+    │   ├── PickleNotAllowed        its format runs code, which the operator or the caller does not allow
     │   └── PredictionFailed        the estimator raised, or answered with the wrong shape
+    ├── SignatureError
+    │   ├── EnvelopeRefused         signed bytes that are malformed, or that no trusted key vouches for
+    │   ├── NotVouchedFor
+    │   │   ├── SignatureMissing    nobody signed a version that somebody has to vouch for
+    │   │   └── SignatureInvalid    somebody signed it, but no trusted key vouches for it as it is
+    │   ├── KeyUnusable             a private key or a file of trusted keys that can't be used
+    │   └── AnchorUnusable          a checkpoint that can't be kept, read or believed
     ├── DataError
     │   ├── InvalidDataset
     │   │   └── EmptyDataset        there are no rows in it
@@ -43,6 +53,9 @@
     │   └── TrainingDataAsEvidence  a gate was shown the data that a contender was trained on
     ├── ArtifactError
     │   ├── ArtifactMissing
+    │   │   └── ArtifactPurged      a retention policy gave the bytes up; the row tells when and why
+    │   ├── LeaseExpired            a collection took bytes before the row that needs them was written
+    │   ├── InvalidFolder           a folder, or a manifest of one, that can't be a version
     │   ├── ArtifactCorrupted       the bytes are not the ones that were registered
     │   └── ArtifactStoreUnavailable
     ├── InvalidBlock                a saved block that can't be used as what it should be
@@ -58,8 +71,12 @@
     │   └── PortTaken               something else listens where the Prefect server was to start
     └── DatabaseError
         ├── DatabaseUnavailable
-        ├── DatabaseOutdated        the database has another schema version than this library
+        │   └── PermissionMissing   the role that the database was reached as may not do this
+        ├── DatabaseOutdated        the database has an earlier schema version than this library
+        ├── LibraryOutdated         the database has a schema version that this library does not know
+        ├── UpgradeFailed           the database could not be brought to this library's schema version
         └── DatabaseUnrecognised    the database belongs to something else
+            └── DatabaseShared      it does, and a registry could be made beside that
 
 An error is pickled by its facts, so it crosses process borders whole.
 """
@@ -89,7 +106,7 @@ class RegistryError(Exception):
 
 @dataclass(eq=False)
 class InvalidName(RegistryError):
-    """A name breaks the rule for its kind."""
+    """A name, or another text, breaks the rule for its kind."""
 
     kind: str
     name: str
@@ -114,11 +131,21 @@ class InvalidPolicy(RegistryError):
 
 
 @dataclass(eq=False)
+class InvalidValue(RegistryError):
+    """A number or a time can't be written down as it is."""
+
+    kind: str
+    value: str
+    rule: str
+    wording = "{kind} {value} can't be written down: {rule}"
+
+
+@dataclass(eq=False)
 class InvalidParameters(RegistryError):
     """Parameters can't be written down."""
 
     reason: str
-    wording = "the parameters have no JSON form: {reason}; pass plain numbers, text, lists and dicts"
+    wording = "the parameters can't be written down: {reason}"
 
 
 @dataclass(eq=False)
@@ -350,6 +377,18 @@ class AlertUnanswered(RegistryError):
     )
 
 
+@dataclass(eq=False)
+class RegistryUnsound(RegistryError):
+    """A verification found something wrong; nothing was removed."""
+
+    wrong: int
+    first: str
+    wording = (
+        "{wrong} of what was verified is wrong, and nothing was removed; the first is {first}: "
+        "`registry verify` names them all, restore what is damaged from a backup"
+    )
+
+
 class ModelError(RegistryError):
     """An estimator can't be kept, restored or used."""
 
@@ -385,12 +424,82 @@ class Unreadable(ModelError):
 
 
 @dataclass(eq=False)
+class PickleNotAllowed(ModelError):
+    """The format runs code as it is read, and one of those who have to allow that does not."""
+
+    subject: str
+    serialization: str
+    remedy: str
+    wording = (
+        "{serialization} runs whatever code its bytes hold, and {subject} was not opened as that: if you "
+        "trust whoever made it, {remedy}"
+    )
+
+
+@dataclass(eq=False)
 class PredictionFailed(ModelError):
     """The estimator raised while predicting, or answered with the wrong shape."""
 
     subject: str
     reason: str
     wording = "{subject} does not predict: {reason}"
+
+
+class SignatureError(RegistryError):
+    """Nobody whom the operator trusts vouches for something, or a key can't be used."""
+
+
+@dataclass(eq=False)
+class EnvelopeRefused(SignatureError):
+    """Signed bytes are malformed, or no trusted key vouches for them; they were not parsed."""
+
+    reason: str
+    wording = "the signed envelope is refused: {reason}"
+
+
+class NotVouchedFor(SignatureError):
+    """The version lacks the signature that it needs; it was not opened."""
+
+
+@dataclass(eq=False)
+class SignatureMissing(NotVouchedFor):
+    """Nobody signed the version, and somebody has to have; it was not opened."""
+
+    reference: str
+    wording = (
+        "{reference} bears no signature, and one is required; it was not opened: if you vouch for it, "
+        "`registry sign {reference}`"
+    )
+
+
+@dataclass(eq=False)
+class SignatureInvalid(NotVouchedFor):
+    """No trusted key vouches for the version as it is; it was not opened."""
+
+    reference: str
+    reasons: tuple[str, ...]
+    wording = (
+        "no trusted key vouches for {reference}, which was not opened: {reasons}; if nobody tampered "
+        "with it, add the signer's key to the trusted keys, or sign it again"
+    )
+
+
+@dataclass(eq=False)
+class KeyUnusable(SignatureError):
+    """A private key, or a file of trusted keys, can't be read, made or used."""
+
+    file: str
+    reason: str
+    wording = "{file} can't be used: {reason}"
+
+
+@dataclass(eq=False)
+class AnchorUnusable(SignatureError):
+    """A checkpoint of the chains can't be kept or read, or is not to be believed; nothing was compared."""
+
+    anchor: str
+    reason: str
+    wording = "anchor {anchor} can't be used: {reason}"
 
 
 class DataError(RegistryError):
@@ -440,6 +549,35 @@ class ArtifactMissing(ArtifactError):
     digest: str
     location: str
     wording = "{location} has no artifact {digest}: restore it from a backup, or roll back to another version"
+
+
+@dataclass(eq=False)
+class ArtifactPurged(ArtifactMissing):
+    """The bytes were given up on purpose; the row that refers to them stays."""
+
+    when: str
+    because: str
+    wording = (
+        "artifact {digest} of {location} was purged on {when}: {because}; "
+        "register the training again to have it"
+    )
+
+
+@dataclass(eq=False)
+class LeaseExpired(ArtifactError):
+    """The bytes were collected before the row that needs them was written."""
+
+    digest: str
+    wording = "artifact {digest} was collected while it was being registered: try again"
+
+
+@dataclass(eq=False)
+class InvalidFolder(ArtifactError):
+    """A folder can't be a version, or what should be the manifest of one is not."""
+
+    folder: str
+    reason: str
+    wording = "{folder} can't be a version: {reason}"
 
 
 @dataclass(eq=False)
@@ -582,15 +720,50 @@ class DatabaseUnavailable(DatabaseError):
 
 
 @dataclass(eq=False)
+class PermissionMissing(DatabaseUnavailable):
+    """The role that the database was reached as may not do this."""
+
+    needed: str
+    wording = "{needed} may do this in database {database}, and this process came as another: {reason}"
+
+
+@dataclass(eq=False)
 class DatabaseOutdated(DatabaseError):
-    """The database has another schema version than this library."""
+    """The database has an earlier schema version than this library."""
 
     database: str
     found: str
     expected: str
     wording = (
-        "database {database} has schema version {found}, this library works with {expected}: "
-        "use the library version that wrote it, or upgrade the older of the two"
+        "database {database} has schema version {found}, this library works with {expected}: when nothing "
+        "uses it with the earlier library any more, make a backup and run `registry db upgrade`"
+    )
+
+
+@dataclass(eq=False)
+class LibraryOutdated(DatabaseError):
+    """The database has a schema version that this library does not know."""
+
+    database: str
+    found: str
+    expected: str
+    wording = (
+        "database {database} has schema version {found}, which this library, whose own is {expected}, does "
+        "not know, and was left alone: pip install --upgrade prefect-model-registry"
+    )
+
+
+@dataclass(eq=False)
+class UpgradeFailed(DatabaseError):
+    """The database could not be brought to this library's schema version; nothing was changed in it."""
+
+    database: str
+    found: str
+    expected: str
+    reason: str
+    wording = (
+        "database {database} can't be brought from schema version {found} to {expected} and was left as it "
+        "was: {reason}"
     )
 
 
@@ -602,5 +775,16 @@ class DatabaseUnrecognised(DatabaseError):
     tables: tuple[str, ...]
     wording = (
         "database {database} is not a model registry (it holds {tables}) and was left alone: "
-        "name an empty database or one that a registry made"
+        "name an empty database or one that a registry made; of a PostgreSQL also an empty schema, by "
+        "?options=-csearch_path%3DNAME"
+    )
+
+
+@dataclass(eq=False)
+class DatabaseShared(DatabaseUnrecognised):
+    """The database holds other programs' tables, under names that a registry does not need."""
+
+    wording = (
+        "database {database} is not a model registry (it holds {tables}) and was left alone: "
+        "name an empty database, or run `registry db upgrade` to have a registry made beside what is there"
     )

@@ -6,15 +6,16 @@ does not wait for scikit-learn. That is the one reason for the imports inside th
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from registry.limits import check_count, check_time
 from registry.references import CHAMPION, Reference, check_alias
 from registry.settings import RegistrySettings, open_backend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
-    from pathlib import Path
 
     from registry.artifacts import StoredArtifact
     from registry.backend import Backend
@@ -22,19 +23,25 @@ if TYPE_CHECKING:
     from registry.datasets import Dataset
     from registry.dossier import Dossier
     from registry.evidence import Comparison
+    from registry.garbage import Garbage
     from registry.monitoring_policy import MonitoringPolicy, RollbackPolicy
     from registry.policy import PromotionDecision, PromotionPolicy
+    from registry.retention import Plan, RetentionPolicy
     from registry.rollback import Alert
     from registry.scoring import Batch
     from registry.serving import LoadedModel
+    from registry.signing import Verify
     from registry.suspicion import Reading
     from registry.tables import (
+        Artifact,
         DatasetRecord,
         Evaluation,
         LedgerEntry,
         ModelVersion,
         Observation,
+        Pin,
         RegisteredModel,
+        Signature,
         TrustedType,
     )
     from registry.verification import Finding
@@ -78,6 +85,14 @@ class Registry:
         """Give the connections back to the database; ``with Registry() as registry:`` does so at its end."""
         self.backend.rows.close()
 
+    def allowing_pickle(self) -> Self:
+        """This registry, for steps that may load versions kept as pickle, joblib or cloudpickle.
+
+        Loading one runs whatever code its bytes hold: only for models whose makers you trust. It is the
+        caller's consent; the operator's is the setting ``MODEL_REGISTRY_ALLOW_PICKLE``, and both are needed.
+        """
+        return self.of(self.backend.allowing_pickle())
+
     def __enter__(self) -> Self:
         return self
 
@@ -86,7 +101,7 @@ class Registry:
 
     # A version's life, in its order
 
-    def register(
+    def register(  # noqa: PLR0913, what there is to say of a version
         self,
         model: str,
         estimator: Any,
@@ -94,14 +109,54 @@ class Registry:
         trained_on: Dataset,
         params: Mapping[str, Any] | None = None,
         key: str | None = None,
+        serialization: str = "skops",
     ) -> ModelVersion:
-        """Register a fitted *estimator* as the next version of *model*; see ``registration.register``."""
+        """Register a fitted *estimator* as the next version of *model*; see ``registration.register``.
+
+        Where the operator's settings allow pickle, the *serialization* may be "pickle", "joblib" or
+        "cloudpickle", for what skops can't express; see ``allowing_pickle`` for what that asks of everybody
+        who loads it.
+        """
+        from registry.contents import Estimator
+        from registry.registration import Candidate, register
+
+        content = Estimator(estimator, serialization)
+        candidate = Candidate(
+            model=model, content=content, trained_on=trained_on, params=dict(params or {}), key=key
+        )
+        return register(self.backend, candidate)
+
+    def register_folder(
+        self,
+        model: str,
+        folder: str | Path,
+        *,
+        trained_on: Dataset,
+        params: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> ModelVersion:
+        """Register a *folder* of any framework's files as the next version of *model*.
+
+        It can be put in force, rolled back to and fetched; it is never opened here, so it can't be evaluated.
+        See ``registration.register``.
+        """
+        from registry.contents import Folder
         from registry.registration import Candidate, register
 
         candidate = Candidate(
-            model=model, estimator=estimator, trained_on=trained_on, params=dict(params or {}), key=key
+            model=model,
+            content=Folder(Path(folder)),
+            trained_on=trained_on,
+            params=dict(params or {}),
+            key=key,
         )
         return register(self.backend, candidate)
+
+    def fetch(self, reference: str, destination: str | Path, *, verify: Verify | None = None) -> Path:
+        """Copy a version's bytes to *destination*, a folder or a file; see ``contents.fetch``."""
+        from registry.contents import fetch
+
+        return fetch(self.backend, self.resolve(reference), Path(destination), verify)
 
     def evaluate(
         self, reference: str, dataset: Dataset, *, metrics: Sequence[str], slices: Sequence[str] = ()
@@ -185,7 +240,7 @@ class Registry:
         """Put a version in force without a gate; the ledger says so. See ``promotion.assign``."""
         from registry.promotion import assign
 
-        return assign(self.backend.rows, self.resolve(reference), alias, reason)
+        return assign(self.backend, self.resolve(reference), alias, reason)
 
     def clear(self, model: str, *, alias: str = CHAMPION, reason: str) -> LedgerEntry:
         """Leave nothing in force under *alias*; see ``promotion.clear``."""
@@ -226,7 +281,7 @@ class Registry:
         from registry.monitoring import moment_of
         from registry.suspicion import Reading
 
-        moment = at.astimezone() if at else moment_of(batch, self.backend.rows.clock())
+        moment = at or moment_of(batch, self.backend.rows.clock())
         reading = Reading(batch=batch, value=value, rows=rows, at=moment)
         (row,) = self.observe_many(reference, metric=metric, readings=[reading], alias=alias, policy=policy)
         return row
@@ -258,22 +313,31 @@ class Registry:
 
         return answer(self.backend, alert, policy)
 
-    def load(self, reference: str) -> LoadedModel:
-        """Fetch, check and restore a version; see ``serving.load``."""
+    def load(
+        self, reference: str, *, verify: Verify | None = None, allow_pickle: bool = False
+    ) -> LoadedModel:
+        """Fetch, check and restore a version; see ``serving.load``.
+
+        A signature is asked for as the settings say, and if *verify* is "if_signed" or "required", at least
+        as that says. A version that is kept as pickle, joblib or cloudpickle, which runs whatever code its
+        bytes hold, is loaded if both the settings and *allow_pickle* allow it.
+        """
         from registry.serving import load
 
-        return load(self.backend, self.resolve(reference))
+        backend = self.backend.allowing_pickle() if allow_pickle else self.backend
+        return load(backend, self.resolve(reference), verify)
 
     # Looking
 
     def resolve(self, reference: str, *, at: datetime | None = None) -> ModelVersion:
-        """The version that *reference* names now, or, for an alias, named *at* a time (local without a zone).
+        """The version that *reference* names now, or, for an alias, named *at* a time, which has a zone.
 
         Raises:
             InvalidReference: The text has no such form.
+            InvalidValue: The time has no zone.
             NotFound: There is no such model, version or alias.
         """
-        return self.backend.rows.resolve(Reference.parse(reference), at and at.astimezone())
+        return self.backend.rows.resolve(Reference.parse(reference), at and check_time(at))
 
     def models(self) -> list[RegisteredModel]:
         """All models, by name."""
@@ -282,6 +346,10 @@ class Registry:
     def versions(self, model: str) -> list[ModelVersion]:
         """All versions of *model*, oldest first."""
         return self.backend.rows.versions(model)
+
+    def last_versions(self, model: str, most: int) -> list[ModelVersion]:
+        """The newest versions of *model*, oldest first, but only so many."""
+        return self.backend.rows.page_of_versions(model, most=most)[::-1]
 
     def aliases(self, model: str) -> dict[str, int]:
         """The versions of *model* in force, by alias."""
@@ -332,7 +400,9 @@ class Registry:
 
         Raises:
             ModelNotFound: There is no such model.
+            InvalidValue: There can't be so many.
         """
+        check_count("most", most)
         self.backend.rows.require_model(model)
         return self.backend.observations.last(model, alias, metric, most)
 
@@ -360,6 +430,12 @@ class Registry:
 
     # Keeping
 
+    def sign(self, reference: str) -> Signature:
+        """Vouch for a version by the key of the settings; see ``signing.sign_version``."""
+        from registry.signing import sign_version
+
+        return sign_version(self.backend, self.resolve(reference))
+
     def trust(self, type_name: str, *, reason: str) -> TrustedType:
         """Let artifacts hold the type of this exact name; see ``Store.trust``.
 
@@ -379,19 +455,81 @@ class Registry:
         self.backend.rows.distrust(type_name)
 
     def verify(self) -> Iterator[Finding]:
-        """Check the ledger's chains and every artifact's digest; see ``verification.verify``."""
+        """Check the chains of versions and entries, and all bytes; see ``verification.verify``."""
         from registry.verification import verify
 
         return verify(self.backend)
 
-    def find_garbage(self, *, grace: timedelta | None = None) -> list[StoredArtifact]:
-        """The artifacts that no row needs and that are older than *grace*, a day by default."""
-        from registry.garbage import GRACE, find_garbage
+    def audit(
+        self, model: str | None = None, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[str]:
+        """Everything that happened, an event a line, as ``registry.audit`` describes it.
 
-        return find_garbage(self.backend, GRACE if grace is None else grace)
+        Raises:
+            ModelNotFound: There is no such model.
+            InvalidValue: A time has no zone.
+        """
+        from registry.audit import Scope, trail
 
-    def collect_garbage(self, *, grace: timedelta | None = None) -> list[StoredArtifact]:
-        """Remove artifacts that no row needs and that are older than *grace*, a day by default."""
-        from registry.garbage import GRACE, collect_garbage
+        scope = Scope(model, since and check_time(since), until and check_time(until))
+        return trail(self.backend.rows, scope)
 
-        return collect_garbage(self.backend, GRACE if grace is None else grace)
+    def find_garbage(self) -> Garbage:
+        """The bytes that nobody needs; see ``garbage.find_garbage``."""
+        from registry.garbage import find_garbage
+
+        return find_garbage(self.backend)
+
+    def collect_garbage(self) -> Garbage:
+        """Remove the bytes that no row needs; see ``garbage.collect_garbage``."""
+        from registry.garbage import collect_garbage
+
+        return collect_garbage(self.backend)
+
+    def find_strays(self, *, grace: timedelta | None = None) -> list[StoredArtifact]:
+        """The bytes of which no row knows, older than *grace*, a day by default."""
+        from registry.garbage import GRACE, find_strays
+
+        return find_strays(self.backend, GRACE if grace is None else grace)
+
+    def remove_strays(self, *, grace: timedelta | None = None) -> list[StoredArtifact]:
+        """Remove what ``find_strays`` finds; see ``garbage.remove_strays``, it may be another registry's."""
+        from registry.garbage import GRACE, remove_strays
+
+        return remove_strays(self.backend, GRACE if grace is None else grace)
+
+    def plan_purge(self, policy: RetentionPolicy) -> Plan:
+        """What ``purge`` would give up, and why it keeps the rest; see ``retention.plan``."""
+        from registry.retention import plan
+
+        return plan(self.backend, policy)
+
+    def purge(self, policy: RetentionPolicy) -> list[Artifact]:
+        """Give up the bytes that *policy* does not keep; their rows stay. See ``retention.purge``."""
+        from registry.retention import purge
+
+        return purge(self.backend, policy)
+
+    def pin(self, reference: str, *, reason: str) -> Pin:
+        """Let no retention policy give up the bytes of a version; see ``Disposal.pin``."""
+        from registry.disposal import Disposal
+
+        return Disposal(self.backend.rows).pin(self.resolve(reference), reason)
+
+    def unpin(self, reference: str) -> None:
+        """Leave the bytes of a version to the retention policies."""
+        from registry.disposal import Disposal
+
+        Disposal(self.backend.rows).unpin(self.resolve(reference))
+
+    def pins(self, model: str) -> dict[int, Pin]:
+        """The pins of *model*, by the version's number."""
+        from registry.disposal import Disposal
+
+        return Disposal(self.backend.rows).pins(model)
+
+    def purged(self, model: str) -> dict[int, Artifact]:
+        """What became of the bytes of the versions of *model* that were purged, by the version's number."""
+        from registry.disposal import Disposal
+
+        return Disposal(self.backend.rows).purged(model)

@@ -9,16 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from registry.exceptions import AliasConflict, AlreadyInForce, ReasonMissing
-from registry.references import CHAMPION, check_text
-from registry.tables import MOVES, LedgerEntry
+from registry.exceptions import AliasConflict, AlreadyInForce, InvalidValue, ReasonMissing
+from registry.limits import check_text
+from registry.references import CHAMPION, check_alias
+from registry.tables import GENESIS, MOVES, LedgerEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
-
-GENESIS = "0" * 64
-"""The hash that the first entry of an alias names as the one before it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +74,8 @@ def following(newest: LedgerEntry | None, proposal: Proposal, stamp: Stamp) -> L
         AliasConflict: The reign is no longer the one that the proposal was made against.
         AlreadyInForce: The proposal would put in force what is in force.
         ReasonMissing: The proposal does not say why.
-        InvalidName: The reason is no text that every database can keep.
+        InvalidValue: The evidence has no JSON form.
+        InvalidName: The alias can't be called so, or the reason is no text that every database can keep.
     """
     reign = Reign.of(newest)
     _check(proposal, reign)
@@ -104,15 +103,18 @@ def following(newest: LedgerEntry | None, proposal: Proposal, stamp: Stamp) -> L
         previous_hash=GENESIS if newest is None else newest.hash,
         hash=GENESIS,
     )
-    entry.hash = entry.digest()
+    try:
+        entry.hash = entry.digest()
+    except (TypeError, ValueError) as error:
+        raise InvalidValue("evidence", f"about {entry.reference}", str(error)) from error
     return entry
 
 
 def _check(proposal: Proposal, reign: Reign) -> None:
-    model, alias = proposal.model, proposal.alias
+    model, alias = proposal.model, check_alias(proposal.alias)
     if not proposal.reason.strip():
         raise ReasonMissing(proposal.kind)
-    check_text("reason", proposal.reason)
+    check_text("text", proposal.reason)  # a policy's may be many
     if proposal.against is not None and proposal.against != reign:
         raise AliasConflict(model, alias, _described(proposal.against), _described(reign))
     if proposal.kind in MOVES and proposal.version == reign.version:

@@ -10,7 +10,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from math import isfinite, sqrt
+from math import sqrt
 from typing import TYPE_CHECKING
 
 from registry.detection import Baseline
@@ -21,9 +21,18 @@ from registry.exceptions import (
     NeverInForce,
 )
 from registry.health import Watch
+from registry.limits import (
+    LARGEST_COUNT,
+    LARGEST_NUMBER,
+    LARGEST_VALUE,
+    LONGEST,
+    check_text,
+    check_time,
+    shown,
+)
 from registry.monitoring_policy import MonitoringPolicy
 from registry.observations import Reigning
-from registry.references import CHAMPION, LATEST, Reference, check_alias, check_text
+from registry.references import CHAMPION, LATEST, Reference, check_alias
 from registry.safeguards import candidates
 from registry.words import count, number
 
@@ -31,10 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from registry.backend import Backend
-    from registry.suspicion import Reading
+    from registry.suspicion import Contrast, Reading
     from registry.tables import Evaluation, ModelVersion, Observation
-
-LONGEST_BATCH = 256
 
 _DATED = re.compile(r"\d{4}-\d\d-\d\d")
 _FARTHEST_EAST = timedelta(hours=14)  # where a day begins first
@@ -84,6 +91,7 @@ def observe(backend: Backend, subject: Subject, readings: Sequence[Reading]) -> 
         NeverInForce: The version never held the alias.
         NotFound: There is no such model or version, or nothing is in force.
     """
+    check_text("metric", subject.metric)
     now = backend.rows.clock()
     readings = [_checked(reading, subject.metric, now) for reading in readings]
     for _ in range(_RACES - 1):
@@ -246,15 +254,14 @@ def _spread(backend: Backend, evaluation: Evaluation, metric: str) -> float:
 def _checked(reading: Reading, metric: str, now: datetime) -> Reading:
     """The *reading* with numbers that every database can keep, numpy's are none, if it can be."""
     subject = f"batch {reading.batch[:40]!r}"
-    check_text("batch", reading.batch)
-    if not (0 < len(reading.batch) <= LONGEST_BATCH and reading.batch.isprintable()):
-        raise InvalidObservation(subject, f"name it with 1 to {LONGEST_BATCH} printable characters")
-    if not isfinite(reading.rows) or reading.rows <= 0 or reading.rows != int(reading.rows):
-        raise InvalidObservation(subject, f"it has {reading.rows} rows; give a whole number above 0")
-    if not isfinite(reading.value):
-        raise InvalidObservation(
-            subject, f"its value is {reading.value}; leave it out, a missing batch is none"
-        )
+    if not (0 < len(reading.batch) <= LONGEST["batch"] and reading.batch.isprintable()):
+        raise InvalidObservation(subject, f"name it with 1 to {LONGEST['batch']} printable characters")
+    if not 0 < reading.rows <= LARGEST_COUNT or reading.rows != int(reading.rows):
+        reason = f"it has {shown(reading.rows)} rows; give a whole number from 1 to {LARGEST_COUNT:,}"
+        raise InvalidObservation(subject, reason)
+    if not abs(reading.value) <= LARGEST_VALUE:
+        reason = f"its value is {shown(reading.value)}; leave it out, a missing batch is none"
+        raise InvalidObservation(subject, reason)
     if metric.startswith("neg_") and reading.value > 0:
         reason = f"{metric} is never above 0, as higher is better; write {-reading.value}"
         raise InvalidObservation(subject, reason)
@@ -264,4 +271,17 @@ def _checked(reading: Reading, metric: str, now: datetime) -> Reading:
         raise InvalidObservation(
             subject, f"its time {reading.at:%Y-%m-%d %H:%M %Z} has not come; check the clock"
         )
-    return replace(reading, value=float(reading.value), rows=int(reading.rows))
+    if reading.contrast is not None:
+        _check_contrast(reading.contrast, subject, reading.rows)
+    return replace(reading, value=float(reading.value), rows=int(reading.rows), at=check_time(reading.at))
+
+
+def _check_contrast(contrast: Contrast, subject: str, rows: int) -> None:
+    counts = contrast.champion_only, contrast.target_only
+    if min(counts) < 0 or sum(counts) > rows:
+        reason = f"on {shown(counts[0])} and {shown(counts[1])} of its {rows} rows only one of two was right"
+        raise InvalidObservation(subject, reason)
+    if not 0 < contrast.target <= LARGEST_NUMBER:
+        raise InvalidObservation(subject, f"its target {shown(contrast.target)} is no version's number")
+    if contrast.value is not None and not abs(contrast.value) <= LARGEST_VALUE:
+        raise InvalidObservation(subject, f"its target's value is {shown(contrast.value)}; leave it out")

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+_CENTURY = timedelta(days=36_525)
 _STRICT = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
@@ -21,7 +22,7 @@ class RollbackPolicy(BaseModel):
     served: int = Field(default=30, ge=0)
     """So many healthy batches a target must have served, where the alias is watched."""
 
-    proved_within: timedelta = Field(default=timedelta(hours=1), ge=timedelta(0))
+    proved_within: timedelta = Field(default=timedelta(hours=1), ge=timedelta(0), le=_CENTURY)
     """A target that answered a batch beside the champion this recently has shown that it loads and
     predicts; another one is loaded and asked before it takes over."""
 
@@ -29,7 +30,7 @@ class RollbackPolicy(BaseModel):
     """After a rollback nothing is promoted by itself until so many batches in a row were healthy, or until
     the cooldown is over."""
 
-    cooldown: timedelta = Field(default=timedelta(days=30), ge=timedelta(0))
+    cooldown: timedelta = Field(default=timedelta(days=30), ge=timedelta(0), le=_CENTURY)
     """After a rollback nothing is promoted by itself for so long, or until so many batches were healthy."""
 
     freeze_after: int = Field(default=2, gt=0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import col, func, select
 
-from registry.database import reading, writing
+from registry.database import reading, retried, writing
 from registry.exceptions import AliasConflict
 from registry.health import following
 from registry.ledger import Stamp
@@ -142,6 +142,7 @@ class Observations:
             answer.append(watch.has_target())
             return self._append(known, readings)
 
+    @retried
     def _append(self, watch: Watch, readings: Sequence[Reading]) -> list[Observation]:
         stream = watch.model, watch.alias, watch.metric
         stamp = Stamp(
@@ -158,6 +159,7 @@ class Observations:
                     session.add(newest)
         return [known[seen.batch] for seen in readings]
 
+    @retried
     def announce(self, decided: Observation, event: str) -> Announcement:
         """Note that the server accepted the *event* of what this observation decided."""
         with writing(self.store.engine) as session:

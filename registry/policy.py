@@ -53,6 +53,7 @@ class CheckResult(BaseModel):
     measured: Measured | None = None
 
 
+_YEARS = timedelta(days=3_653)  # ten
 _STRICT = ConfigDict(extra="forbid")  # a misspelled key would drop a demand in silence
 
 # Prefect's run form needs the descriptions and extras below: it makes a text box of a constant and a list of
@@ -195,7 +196,7 @@ class PromotionPolicy(BaseModel):
             raise InvalidPolicy(f"min_rows is {self.min_rows}; give 1 or more, no rows decide nothing")
         if self.four_eyes and self.approval == "automatic":
             raise InvalidPolicy("four eyes need a person to approve; say approval 'manual', too")
-        if self.answer_within <= timedelta(0):
+        if not timedelta(0) < self.answer_within <= _YEARS:
             raise InvalidPolicy(
                 f"nobody can answer within {self.answer_within}; give some time, such as a day"
             )

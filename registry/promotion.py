@@ -11,18 +11,23 @@ from registry.approval import answer_key, require_approval, withhold
 from registry.comparison import contest_on, refuse_training_data
 from registry.exceptions import AliasNotSet, DecisionConflict
 from registry.ledger import Proposal, Reign
+from registry.limits import check_text
 from registry.policy import Judgement, PromotionDecision, PromotionPolicy
 from registry.references import CHAMPION, check_alias
 from registry.safeguards import pause
 from registry.tables import canonical_json
+from registry.trust import disclosed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from registry.backend import Backend
     from registry.datasets import Dataset
     from registry.policy import Verdict
     from registry.store import Store
     from registry.tables import LedgerEntry, ModelVersion
 
+_NOTHING: Mapping[str, Any] = {}
 _KINDS: dict[Verdict, str] = {"promote": "promoted", "reject": "rejected", "inconclusive": "held"}
 
 
@@ -89,10 +94,12 @@ def promote(backend: Backend, decision: PromotionDecision, because: str = "") ->
 
     Raises:
         ApprovalMissing: The policy asks for a person's approval, and there is none.
+        PickleNotAllowed: The challenger's format runs code, and the operator or the caller does not allow it.
         AliasConflict: Another run moved the alias since; decide again.
         DecisionConflict: Another run that asked the same got another answer, which is written.
     """
     rows, challenger = backend.rows, decision.reference
+    check_text("reason", because)
     kind = _KINDS[decision.verdict]
     if written := rows.entry(challenger.model, decision.alias, decision.key):
         if written.kind != kind:
@@ -100,17 +107,24 @@ def promote(backend: Backend, decision: PromotionDecision, because: str = "") ->
         return written
     if not decision.approved:
         return rows.append_entry(_proposal(decision, kind, because))
-    approval = require_approval(rows, decision)
-    if paused := pause(backend, rows.resolve(challenger), decision.alias):
+    approval, version = require_approval(rows, decision), rows.resolve(challenger)
+    if paused := pause(backend, version, decision.alias):
         return withhold(rows, decision, paused)
-    entry = rows.append_entry(_proposal(decision, kind, because, approval))
+    backend.consent.require(version.reference, version.serialization)
+    agreed = {"approval": approval.evidence["approval"]} if approval else {}
+    told = disclosed(version.serialization) | agreed
+    entry = rows.append_entry(_proposal(decision, kind, because, approval, told))
     if entry.kind != kind:
         raise DecisionConflict(decision.challenger, decision.verdict, entry.kind)
     return entry
 
 
 def _proposal(
-    decision: PromotionDecision, kind: str, because: str, approval: LedgerEntry | None = None
+    decision: PromotionDecision,
+    kind: str,
+    because: str,
+    approval: LedgerEntry | None = None,
+    told: Mapping[str, Any] = _NOTHING,
 ) -> Proposal:
     agreed = [approval.reason] if approval else []
     evidence = decision.model_dump(mode="json")
@@ -120,26 +134,29 @@ def _proposal(
         version=int(decision.reference.selector),
         alias=decision.alias,
         reason="; ".join([*([because] if because.strip() else []), *agreed, *decision.reasons]),
-        evidence=evidence | ({"approval": approval.evidence["approval"]} if approval else {}),
+        evidence={**evidence, **told},
         dataset=decision.dataset if decision.checks else None,  # rows that nobody looked at are as new
         against=decision.against if decision.approved else None,
         key=decision.key,
     )
 
 
-def assign(store: Store, version: ModelVersion, alias: str, reason: str) -> LedgerEntry:
+def assign(backend: Backend, version: ModelVersion, alias: str, reason: str) -> LedgerEntry:
     """Put *version* in force without a gate; the ledger says so, and why.
 
     Raises:
         AlreadyInForce: It holds the alias.
+        PickleNotAllowed: Its format runs code, and the operator or the caller does not allow it.
     """
-    return store.append_entry(
+    backend.consent.require(version.reference, version.serialization)
+    return backend.rows.append_entry(
         Proposal(
             kind="assigned",
             model=version.model,
             version=version.number,
             alias=check_alias(alias),
-            reason=reason,
+            reason=check_text("reason", reason),
+            evidence=disclosed(version.serialization),
         )
     )
 
@@ -158,7 +175,12 @@ def clear(store: Store, model: str, alias: str, reason: str) -> LedgerEntry:
         raise AliasNotSet(model, alias)
     return store.append_entry(
         Proposal(
-            kind="cleared", model=model, version=reign.version, alias=alias, reason=reason, against=reign
+            kind="cleared",
+            model=model,
+            version=reign.version,
+            alias=alias,
+            reason=check_text("reason", reason),
+            against=reign,
         )
     )
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from registry.exceptions import InvalidName, InvalidReference
+from registry.limits import brief
 
 CHAMPION = "champion"
 LATEST = "latest"
@@ -36,12 +37,12 @@ class Reference:
         """
         model, at, selector = text.partition("@")
         if not at or not _is_model_name(model):
-            raise InvalidReference(text)
+            raise InvalidReference(_shown(text))
         if _NUMBER.fullmatch(selector):
             return cls(model, int(selector))
         if selector == LATEST or _is_alias(selector):
             return cls(model, selector)
-        raise InvalidReference(text)
+        raise InvalidReference(_shown(text))
 
     def __str__(self) -> str:
         return f"{self.model}@{self.selector}"
@@ -52,7 +53,7 @@ def check_model_name(name: str) -> str:
     if not _is_model_name(name):
         raise InvalidName(
             "model name",
-            name,
+            _shown(name),
             f"use 1 to {LONGEST_NAME} of a-z and 0-9, with single '.', '_' or '-' between them",
         )
     return name
@@ -63,17 +64,15 @@ def check_alias(alias: str) -> str:
     if not _is_alias(alias):
         raise InvalidName(
             "alias",
-            alias,
+            _shown(alias),
             f"use 1 to {LONGEST_ALIAS} of a-z, 0-9 and '-', beginning with a letter; {LATEST!r} is taken",
         )
     return alias
 
 
-def check_text(kind: str, text: str) -> str:
-    """Return *text* if both databases can keep it, else raise InvalidName."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidName(kind, text[:40], "leave out NUL characters and lone surrogates")
-    return text
+def _shown(text: str) -> str:
+    """What was given, whole where it may only be mistyped."""
+    return text if len(text) <= 2 * LONGEST_NAME else brief(text)
 
 
 def _is_model_name(name: str) -> bool:

@@ -15,18 +15,23 @@ from registry.exceptions import (
     AliasNotSet,
     ArtifactCorrupted,
     ArtifactMissing,
+    ArtifactPurged,
     ArtifactStoreUnavailable,
     DataError,
+    InvalidFolder,
     KeyConflict,
     ModelError,
     NothingToRollBackTo,
+    NotVouchedFor,
     ReasonMissing,
 )
 from registry.ledger import Proposal, Reign
+from registry.limits import check_line, check_text, check_time
 from registry.monitoring_policy import RollbackPolicy
 from registry.observations import Reigning
-from registry.references import CHAMPION, Reference, check_alias, check_text
+from registry.references import CHAMPION, Reference, check_alias
 from registry.safeguards import candidates, frozen
+from registry.trust import disclosed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -50,7 +55,7 @@ class Alert:
         key: What names the alert: the same alert is answered once.
         alias: What the version is in force as.
         version: The version's number; None for the one that was in force at the time of the alert.
-        at: When the alert was raised, local without a zone; None for now.
+        at: When the alert was raised, with a zone; None for now.
         target: The number of the version that was better on live rows, if they told; it is tried first.
     """
 
@@ -75,7 +80,8 @@ def roll_back(
 
     This is for somebody who has looked: no gate is asked, and no cooldown follows. Predecessors are tried
     from the nearest back: one that does not load, or does not predict what it predicted when it was
-    registered, is passed over, and the evidence says why.
+    registered, is passed over, and the evidence says why. So is one in a format that runs code where the
+    operator does not allow it; where the operator does, it was put in force with a caller's consent.
 
     Args:
         backend: Where rows and bytes are kept.
@@ -85,7 +91,7 @@ def roll_back(
         key: A retry with the same key finds the entry that the first attempt wrote.
 
     Raises:
-        InvalidName: The alias can't be called so.
+        InvalidName: The alias, or the key, can't be called so, or the reason is no text to keep.
         ModelNotFound: There is no such model.
         AliasNotSet: Nothing is in force.
         AliasConflict: Not *bad* but another version is in force, or one came into force meanwhile.
@@ -94,6 +100,9 @@ def roll_back(
         ArtifactStoreUnavailable: Whether a predecessor works can't be told now; nothing changed.
     """
     rows, model, name = backend.rows, alias.model, check_alias(str(alias.selector))
+    check_text("reason", reason)
+    if key is not None:
+        check_line("key", key)
     reign = rows.reign(model, name)  # first, so that a move since then is seen by its key
     if key is not None and (written := rows.entry(model, name, key)) is not None:
         return _same_request(written, bad)
@@ -120,7 +129,8 @@ def answer(backend: Backend, alert: Alert, policy: RollbackPolicy | None = None)
             the one by which the alias was watched last, else the defaults.
 
     Raises:
-        InvalidName: The alias, or the alert, can't be called so.
+        InvalidName: The alias, or the alert, can't be called so, or its reason is no text to keep.
+        InvalidValue: Its time has no zone.
         ModelNotFound: There is no such model.
         VersionNotFound: There is no such version of it.
         AliasNotSet: Nothing is, or at that time was, in force.
@@ -130,9 +140,10 @@ def answer(backend: Backend, alert: Alert, policy: RollbackPolicy | None = None)
     """
     if not alert.reason.strip():
         raise ReasonMissing("alerted")
-    check_text("alert", alert.key)
+    check_text("reason", alert.reason)
+    check_line("alert", alert.key)
     heard = backend.rows.clock()
-    alert = replace(alert, at=alert.at and alert.at.astimezone())
+    alert = replace(alert, at=alert.at and check_time(alert.at))
     for _ in range(_RACES - 1):
         try:
             return _answer(backend, alert, policy)
@@ -260,15 +271,21 @@ def _working_predecessor(
     """
     target = _contested(backend, fallen, policy) if policy else None
     if target is not None and better in {None, target}:
-        return target, {"passed_over": {}, "proof": "answered beside the champion"}
+        proof = {"passed_over": {}, "proof": "answered beside the champion"}
+        return target, proof | _format(backend, fallen.model, target)
     passed_over: dict[str, str] = {}
     for number, objection in candidates(backend, fallen, policy.served if policy else 0, better):
         failure = objection or _failure(backend, fallen.model, number)
         if failure is None:
-            return number, {"passed_over": passed_over, "proof": "predicts its example"}
+            proof = {"passed_over": passed_over, "proof": "predicts its example"}
+            return number, proof | _format(backend, fallen.model, number)
         passed_over[f"{fallen.model}@{number}"] = failure
     reasons = "; ".join(passed_over.values()) or f"version {fallen.version} has no trusted predecessor"
     raise NothingToRollBackTo(fallen.model, fallen.alias, reasons)
+
+
+def _format(backend: Backend, model: str, number: int) -> dict[str, str]:
+    return disclosed(backend.rows.version(model, number).serialization)
 
 
 def _contested(backend: Backend, fallen: Reigning, policy: RollbackPolicy) -> int | None:
@@ -285,12 +302,14 @@ def _failure(backend: Backend, model: str, number: int) -> str | None:
     from registry.proof import prove  # noqa: PLC0415, it needs the estimator's libraries
 
     try:
-        prove(backend, backend.rows.version(model, number))
+        prove(backend.allowing_pickle(), backend.rows.version(model, number))
+    except ArtifactPurged as error:
+        return str(error)
     except ArtifactMissing as error:
         if next(iter(backend.artifacts.stored()), None) is None:
             reason = "it holds nothing at all: mount or restore it"
             raise ArtifactStoreUnavailable(backend.artifacts.location, reason) from error
         return str(error)
-    except (ArtifactCorrupted, ModelError, DataError) as error:
+    except (ArtifactCorrupted, InvalidFolder, NotVouchedFor, ModelError, DataError) as error:
         return str(error)
     return None

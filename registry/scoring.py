@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from registry import evaluation, statistics
 from registry.comparison import refuse_training_data
-from registry.exceptions import ArtifactCorrupted, ArtifactMissing, DataError, InvalidMetric, ModelError
+from registry.exceptions import (
+    ArtifactCorrupted,
+    ArtifactMissing,
+    DataError,
+    InvalidMetric,
+    ModelError,
+    NotVouchedFor,
+)
 from registry.monitoring import Subject, observe
 from registry.monitoring_policy import MonitoringPolicy
 from registry.observations import Reigning
@@ -119,7 +126,7 @@ def _contrast(backend: Backend, target: ModelVersion, batch: Batch, answers: Pre
     try:
         refuse_training_data([target], batch.rows)
         theirs = evaluation.predict(backend, target, batch.rows)
-    except (ArtifactMissing, ArtifactCorrupted, ModelError, DataError):
+    except (ArtifactMissing, ArtifactCorrupted, NotVouchedFor, ModelError, DataError):
         return None
     ours_only, theirs_only = statistics.wins(batch.metric, answers, theirs)
     return Contrast(

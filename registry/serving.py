@@ -7,14 +7,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from registry import schema, serialization
-from registry.exceptions import PredictionFailed
+from registry import schema, serialization, signing, storage
+from registry.exceptions import PredictionFailed, Unreadable
+from registry.folders import FORMAT as FOLDER
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
     from registry.backend import Backend
+    from registry.signing import Verify
     from registry.tables import ModelVersion
 
     Rows = pd.DataFrame | np.ndarray[Any, Any]
@@ -59,16 +61,30 @@ class LoadedModel:
         return answer
 
 
-def load(backend: Backend, version: ModelVersion) -> LoadedModel:
+def load(backend: Backend, version: ModelVersion, verify: Verify | None = None) -> LoadedModel:
     """Fetch the bytes of *version*, compare their digest with the ledger's, and restore the estimator.
 
+    Who vouches for the version is asked first: see ``signing.vouch`` for what *verify* adds to the
+    operator's setting, and what it can't take away.
+
     Raises:
+        SignatureError: The version lacks the signature that it needs; its bytes were not fetched.
+        PickleNotAllowed: Its format runs code, and the operator or the caller does not allow it.
         ArtifactMissing: The bytes are gone.
         ArtifactCorrupted: They are not the ones that were registered; they were not parsed.
+        Unreadable: The version is a folder, or its bytes are no estimator of its format.
         UntrustedType: They hold a type that the registry does not trust (any more).
     """
-    trusted = [trusted.name for trusted in backend.rows.trusted_types()]
+    signing.vouch(backend, version, verify)
+    if version.serialization == FOLDER:
+        raise Unreadable(version.reference, "it is a folder of files; `registry fetch` copies it")
+    backend.consent.require(version.reference, version.serialization)
+    terms = serialization.Terms(
+        serialization=version.serialization,
+        trusted=[trusted.name for trusted in backend.rows.trusted_types()],
+        consent=backend.consent,
+    )
     with TemporaryDirectory(prefix="registry-") as folder:
         path = Path(folder, version.artifact)
-        backend.artifacts.fetch(version.artifact, path)
-        return LoadedModel(version, serialization.load(path, trusted=trusted, subject=version.reference))
+        storage.fetch(backend, version.artifact, path)
+        return LoadedModel(version, serialization.load(path, terms, subject=version.reference))

@@ -5,17 +5,21 @@ from __future__ import annotations
 import getpass
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from registry.artifacts import ArtifactStore, FolderArtifactStore
 from registry.backend import Backend
 from registry.store import Origin, Store
+from registry.trust import Consent
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from registry.keys import SigningKey
+    from registry.signing import Trust
 
 
 def _user() -> str:
@@ -23,6 +27,10 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run as a user without a name
         return f"uid {os.getuid()}"
+
+
+_File = Annotated[Path | None, BeforeValidator(lambda path: path or None)]
+"""A file; an empty environment variable names none."""
 
 
 class RegistrySettings(BaseSettings):
@@ -33,6 +41,14 @@ class RegistrySettings(BaseSettings):
         artifacts: A folder, or ``s3://bucket/prefix``; S3 is reached the way boto3 is configured.
         actor: Whom the ledger names for what this process does.
         alert_secret: What those who send alerts from outside have to know.
+        signing_key: The file with the private key that signs what is registered here.
+        signing_passphrase: What that file is encrypted by.
+        trusted_keys: The file with the keys whose signatures are believed here; see ``keys``.
+        verify: Whether versions need a signature to be loaded: "off", "if_signed" or "required". Where
+            keys are trusted, "if_signed", for naming them is asking for it, and versions that are older
+            than the first key still load; "off" where none are.
+        allow_pickle: Whether versions may be kept as pickle, joblib or cloudpickle, which run whatever code
+            their bytes hold when they are loaded. Whoever loads one has to allow it as well.
     """
 
     model_config = SettingsConfigDict(env_prefix="MODEL_REGISTRY_")
@@ -41,6 +57,11 @@ class RegistrySettings(BaseSettings):
     artifacts: str = "artifacts"
     actor: str = Field(default_factory=_user)
     alert_secret: SecretStr = SecretStr("")
+    signing_key: _File = None
+    signing_passphrase: SecretStr = SecretStr("")
+    trusted_keys: _File = None
+    verify: str = ""
+    allow_pickle: bool = False
 
 
 def open_backend(
@@ -51,9 +72,13 @@ def open_backend(
     Raises:
         DatabaseError: The database can't be used as a registry's.
         ArtifactStoreUnavailable: boto3 can't be configured for the bucket.
+        InvalidName: There is no such way to verify signatures.
+        KeyUnusable: Signatures are to be verified, and no trusted keys are named.
     """
     artifacts = open_artifacts(settings.artifacts, s3)  # first, because it leaves nothing open
-    return Backend(Store.open(settings.database, origin or Origin(actor=settings.actor)), artifacts)
+    signing_key, trust = _signing_key(settings), _trust(settings)
+    rows = Store.open(settings.database, origin or Origin(actor=settings.actor))
+    return Backend(rows, artifacts, signing_key, trust, Consent(operator=settings.allow_pickle))
 
 
 def open_artifacts(location: str, s3: S3Client | None = None) -> ArtifactStore:
@@ -64,3 +89,22 @@ def open_artifacts(location: str, s3: S3Client | None = None) -> ArtifactStore:
         bucket, _, prefix = location.removeprefix("s3://").partition("/")
         return S3ArtifactStore(bucket, prefix.strip("/"), s3)
     return FolderArtifactStore(Path(location.removeprefix("file://")))
+
+
+def _signing_key(settings: RegistrySettings) -> SigningKey | None:
+    if settings.signing_key is None:
+        return None
+    from registry.keys import SigningKey  # noqa: PLC0415, a registry without keys needs no cryptography
+
+    return SigningKey(settings.signing_key, settings.signing_passphrase.get_secret_value())
+
+
+def _trust(settings: RegistrySettings) -> Trust | None:
+    if settings.trusted_keys is None and settings.verify in {"", "off"}:
+        return None
+    from registry.signing import Trust, keys_missing, stricter  # noqa: PLC0415, as above
+
+    verify = stricter(settings.verify or "if_signed")
+    if settings.trusted_keys is None:
+        raise keys_missing(verify)
+    return Trust(settings.trusted_keys, verify)

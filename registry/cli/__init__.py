@@ -9,14 +9,16 @@ from typing import Annotated
 import typer
 
 from registry import console
-from registry.cli import keeping, looking, moving, running, watching
-from registry.cli.options import opened
+from registry.cli import audit, keeping, keys, looking, moving, running, watching
+from registry.cli import database as databases
+from registry.cli.options import allowed, opened
 from registry.exceptions import (
     InvalidDeployments,
     InvalidName,
     InvalidObservation,
     InvalidPolicy,
     InvalidReference,
+    InvalidValue,
     ReasonMissing,
     RegistryError,
 )
@@ -27,8 +29,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for room in (looking, moving, watching, running, keeping):
+for room in (looking, moving, watching, running, keeping, keys):
     app.add_typer(room.app)
+app.add_typer(audit.app, name="audit", help="What an auditor takes away: checkpoints, and all that happened.")
+app.add_typer(databases.app, name="db", help="The database: its state, its schema, its roles.")
 
 _MISUSE = (
     InvalidDeployments,
@@ -36,6 +40,7 @@ _MISUSE = (
     InvalidObservation,
     InvalidPolicy,
     InvalidReference,
+    InvalidValue,
     ReasonMissing,
 )
 
@@ -54,7 +59,16 @@ def main() -> None:
 def _choose(
     database: Annotated[str, typer.Option(help="Instead of MODEL_REGISTRY_DATABASE.")] = "",
     artifacts: Annotated[str, typer.Option(help="Instead of MODEL_REGISTRY_ARTIFACTS.")] = "",
+    *,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pickle",
+            help="Let versions kept as pickle, joblib or cloudpickle run their code, if the operator does.",
+        ),
+    ] = False,
 ) -> None:
+    (allowed.add if allow_pickle else allowed.discard)("pickle")
     # the environment, so that flows started from here find the same registry
     if database:
         os.environ["MODEL_REGISTRY_DATABASE"] = database

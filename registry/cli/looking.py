@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from registry import arguments, console
-from registry.cli.options import Alias, Data, Json, Name, Ref, open_registry, read_rows, writing
+from registry.cli.options import Alias, Data, Json, Last, Name, Ref, open_registry, read_rows, writing
 from registry.references import CHAMPION, LATEST, Reference
 
 if TYPE_CHECKING:
@@ -27,10 +27,13 @@ def models(*, json: Json = False) -> None:
 
 
 @app.command()
-def versions(name: Name, *, json: Json = False) -> None:
+def versions(name: Name, *, last: Last = None, json: Json = False) -> None:
     """List the versions of a model."""
     registry = open_registry()
-    console.show_versions(registry.versions(name), registry.aliases(name), json=json)
+    listed = registry.versions(name) if last is None else registry.last_versions(name, last)
+    told = listed, registry.aliases(name)
+    marks = dict.fromkeys(registry.pins(name), "pinned") | dict.fromkeys(registry.purged(name), "purged")
+    console.show_versions(*told, marks, json=json)
 
 
 @app.command()
@@ -55,6 +58,19 @@ def card(
     else:
         with writing(output):
             output.write_bytes(page)
+
+
+@app.command()
+def fetch(
+    ref: Ref,
+    destination: Annotated[Path, typer.Argument(help="Where it is to stand; nothing may be there yet.")],
+) -> None:
+    """Copy what was registered as a version, checked byte by byte and never opened: a file, or a folder."""
+    registry = open_registry()
+    version = registry.resolve(ref)
+    with writing(destination):
+        registry.fetch(version.reference, destination)
+    console.say(f"{version.reference} is at {destination}")
 
 
 @app.command()
@@ -135,7 +151,7 @@ def backtest(
     metric: Annotated[
         list[str], typer.Option(help="scikit-learn scorer name; may be repeated, the first one ranks.")
     ],
-    last: Annotated[int | None, typer.Option(help="Only so many of the newest versions.", min=1)] = None,
+    last: Last = None,
     slices: Annotated[list[str], typer.Option("--slice", help="Column to slice by; may be repeated.")] = [],  # noqa: B006, read only
     chart: Annotated[Path | None, typer.Option(help="Draw the heat map into this PNG file.")] = None,
     alias: Alias = CHAMPION,

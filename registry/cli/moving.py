@@ -1,4 +1,4 @@
-"""Commands that move an alias, each with its reason."""
+"""Commands that register a version, or move an alias, with a reason."""
 
 from __future__ import annotations
 
@@ -12,6 +12,24 @@ from registry.cli.options import Alias, Data, Json, Name, Reason, Ref, open_regi
 from registry.references import CHAMPION
 
 app = typer.Typer()
+
+
+@app.command()
+def register(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(help="A folder of any framework's files, without links.")],
+    data: Data,
+    target: Annotated[str, typer.Option(help="Column of --data that the model predicts.")],
+    key: Annotated[
+        str, typer.Option(help="Names this request: asked again, it gets the same version.")
+    ] = "",
+) -> None:
+    """Register a folder as the next version of a model, with the rows that it was trained on."""
+    from registry.datasets import Dataset  # noqa: PLC0415, most commands need no pandas
+
+    trained_on = Dataset.read(data, target)
+    version = open_registry().register_folder(name, folder, trained_on=trained_on, key=key or None)
+    console.say(f"{folder} is {version.reference}")
 
 
 @app.command()

@@ -31,6 +31,7 @@ Ref = Annotated[str, typer.Argument(metavar="REF", help="Such as churn@7, churn@
 Alias = Annotated[str, typer.Option(help="What is, or is to be, in force.")]
 Reason = Annotated[str, typer.Option(parser=_reason, metavar="TEXT", help="Why; it goes into the ledger.")]
 Data = Annotated[str, typer.Option(help="Parquet or CSV file, on disk or s3://.")]
+Last = Annotated[int | None, typer.Option(help="Only so many of the newest versions.", min=1)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -38,9 +39,14 @@ opened = ExitStack()
 """What is to be closed when the command ends."""
 
 
+allowed: set[str] = set()
+"""What the caller allows to this command: "pickle", or nothing."""
+
+
 def open_registry() -> Registry:
-    """The registry that the settings name."""
-    return opened.enter_context(Registry())
+    """The registry that the settings name, with the caller's consent to what is allowed."""
+    registry = opened.enter_context(Registry())
+    return registry.allowing_pickle() if "pickle" in allowed else registry
 
 
 @contextmanager

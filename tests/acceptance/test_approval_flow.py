@@ -177,6 +177,22 @@ def test_whoever_registered_the_version_is_asked_for_somebody_else(
     assert registry.history("churn")[-1].evidence["approval"]["by"] == "Grace"
 
 
+def test_whoever_gives_a_name_or_comment_that_can_not_be_kept_is_asked_again(
+    registry: Registry, start: Callable[..., Future[PromotionDecision]]
+) -> None:
+    run = start()
+    waiting = paused()
+    assert resume(waiting, decision="approve churn@2", name="Gr\0ce", comment="fine") == "ACCEPT"
+    again = paused(since=waiting.state.id if waiting.state else None)
+    assert "leave out NUL characters" in dialog(again)[0]
+    assert resume(again, decision="reject churn@2", name="Grace", comment="x" * 5_001) == "ACCEPT"
+    once_more = paused(since=again.state.id if again.state else None)
+    assert "use at most 5,000" in dialog(once_more)[0]
+    assert resume(once_more, decision="approve churn@2", name="Grace", comment="fine") == "ACCEPT"
+    assert run.result(60).approved
+    assert registry.history("churn")[-1].evidence["approval"] == {"by": "Grace", "comment": "fine"}
+
+
 def test_a_champion_that_changed_while_it_waited_holds_the_challenger(
     registry: Registry, start: Callable[..., Future[PromotionDecision]]
 ) -> None:

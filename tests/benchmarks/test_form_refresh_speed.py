@@ -20,9 +20,9 @@ from prefect.utilities.callables import parameter_schema
 from sqlalchemy import insert, text
 
 from registry.store import Origin, Store
-from registry.tables import DatasetRecord, ModelVersion, RegisteredModel
+from registry.tables import Artifact, DatasetRecord, ModelVersion, RegisteredModel
 from registry.tasks.forms import MOST, TAG, VersionChoice, refresh_choices
-from tests.integration.conftest import a_dataset, a_version_row
+from tests.integration.conftest import a_dataset, a_version_row, an_artifact, append_row, chained
 from tests.servers.prefect import prefect_server
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def call() -> None:
 def register(registry: Registry, number: int) -> None:
     row = a_version_row(model="model-0") | {"registered_at": AT + timedelta(days=number)}
     version = ModelVersion.model_validate(row)
-    assert registry.backend.rows.append_version(version, a_dataset(), None, "0" * 64).number == number
+    assert append_row(registry.backend.rows, version).number == number
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -137,6 +137,7 @@ def fill(store: Store, versions: int) -> None:
     with store.engine.begin() as connection:
         connection.execute(insert(DatasetRecord), [a_dataset().model_dump()])
         connection.execute(insert(RegisteredModel), models)
-        connection.execute(insert(ModelVersion), rows)
+        connection.execute(insert(Artifact), [an_artifact()])
+        connection.execute(insert(ModelVersion), list(chained(rows)))
     with store.engine.begin() as connection:
         connection.execute(text("ANALYZE"))

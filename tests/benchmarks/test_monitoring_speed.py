@@ -24,8 +24,8 @@ from registry.observations import Reigning
 from registry.safeguards import candidates
 from registry.store import Origin, Store
 from registry.suspicion import Reading
-from registry.tables import DatasetRecord, LedgerEntry, ModelVersion, Observation, RegisteredModel
-from tests.integration.conftest import a_dataset, a_version_row
+from registry.tables import Artifact, DatasetRecord, LedgerEntry, ModelVersion, Observation, RegisteredModel
+from tests.integration.conftest import a_dataset, a_version_row, an_artifact, chained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -196,12 +196,13 @@ def serve(backend: Backend, version: int) -> None:
 
 
 def versions(store: Store, numbers: int) -> None:
-    rows = [a_version_row() | {"number": number} for number in range(1, numbers + 1)]
+    rows = list(chained(a_version_row() | {"number": number} for number in range(1, numbers + 1)))
     with store.engine.begin() as connection:
         connection.execute(insert(DatasetRecord), [a_dataset().model_dump()])
         connection.execute(
             insert(RegisteredModel), [{"name": "churn", "last_version": numbers, "created_at": AT}]
         )
+        connection.execute(insert(Artifact), [an_artifact()])
         connection.execute(insert(ModelVersion), rows)
 
 

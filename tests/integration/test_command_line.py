@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 
 import registry as package
 from registry import Alert, Registry, RollbackPolicy, cli, console
+from registry.database import writing
 from tests.examples import fit, make_dataset
+from tests.shelves import leasing, put
 from tests.three_versions import holdout, three_versions, training
 
 if TYPE_CHECKING:
@@ -144,6 +147,8 @@ def test_versions_are_listed_oldest_first(run: Terminal, registry: Registry) -> 
     assert [words[:1] for words in answer.words] == [["version"], ["churn@1"], ["churn@2"], ["churn@3"]]
     assert "champion" in answer.lines[2]
     assert "DecisionTreeClassifier" in answer.lines[2]
+    answer = run("versions", "churn", "--last", "2")
+    assert [words[:1] for words in answer.words] == [["version"], ["churn@2"], ["churn@3"]]
 
 
 def test_a_version_is_shown_with_its_origin_its_numbers_and_its_history(
@@ -467,7 +472,7 @@ def test_whoever_moves_something_by_hand_says_why(
 def test_a_whole_registry_is_verified(run: Terminal, registry: Registry) -> None:
     put_in_force(registry, 1)
     answer = run("verify")
-    assert (answer.status, answer.out) == (0, "7 checked, 0 wrong\n")
+    assert (answer.status, answer.out) == (0, "8 checked, 0 wrong\n")
 
 
 def test_damage_is_named(run: Terminal, registry: Registry) -> None:
@@ -476,19 +481,90 @@ def test_damage_is_named(run: Terminal, registry: Registry) -> None:
     assert answer.status == 1
     assert answer.lines[0].startswith("churn@2: ")
     assert "has no artifact" in answer.lines[0]
-    assert answer.lines[1:] == ["6 checked, 1 wrong"]
+    assert answer.lines[1:] == ["7 checked, 1 wrong"]
     assert run("verify", "--json").json["problems"][0]["subject"] == "churn@2"
 
 
-def test_garbage_is_listed_and_collected(run: Terminal, registry: Registry, tmp_path: Path) -> None:
-    (tmp_path / "lost").write_text("lost")
-    digest = registry.backend.artifacts.write(tmp_path / "lost")
-    assert run("gc").lines == ["0 artifacts removed, 0 bytes"]
-    listing = [f"{digest}  4 bytes", "1 artifact would be removed, 4 bytes"]
-    assert run("gc", "--hours", "0", "--dry-run").lines == listing
+def test_garbage_is_listed_and_collected(run: Terminal, registry: Registry) -> None:
+    digest = put(leasing(registry, timedelta(0)), "lost")
+    put(registry, "under way")
+    listing = [f"{digest}  orphan  4 bytes", "1 artifact would be removed, 4 bytes"]
+    assert run("gc", "--dry-run").lines == listing
     assert registry.backend.artifacts.exists(digest)
-    assert run("gc", "--hours", "0", "--json").json == [{"digest": digest, "bytes": 4}]
+    removed = [{"digest": digest, "bytes": 4, "was": "orphan"}]
+    assert run("gc", "--json").json == {"removed": removed, "kept": {}, "strays": []}
     assert not registry.backend.artifacts.exists(digest)
+    assert run("gc").lines == ["0 artifacts removed, 0 bytes"]
+
+
+def test_strays_are_left_alone_unless_it_is_asked_for(
+    run: Terminal, registry: Registry, tmp_path: Path
+) -> None:
+    (tmp_path / "stray").write_text("stray")
+    digest = registry.backend.artifacts.write(tmp_path / "stray")
+    told, remedy = run("gc", "--strays").lines
+    assert told == "0 artifacts removed, 0 bytes"
+    assert remedy.startswith("1 stray left alone, 5 bytes, of which no row knows: ")
+    listing = [f"{digest}  stray  5 bytes", "1 artifact would be removed, 5 bytes"]
+    assert run("gc", "--strays", "--hours", "0", "--dry-run").lines == listing
+    assert run("gc", "--json").json["strays"] == [{"digest": digest, "bytes": 5}]
+    assert run("gc", "--strays", "--hours", "0").lines[-1] == "1 artifact removed, 5 bytes"
+    assert not registry.backend.artifacts.exists(digest)
+
+
+def unleased(registry: Registry) -> None:
+    """Let the leases of what was just registered be over."""
+    with writing(registry.backend.rows.engine) as session:
+        session.connection().execute(text("UPDATE model_artifact SET leased_until = '2026-01-01 00:00:00'"))
+
+
+@pytest.mark.parametrize("way", ["options", "file"])
+def test_a_retention_policy_is_told_what_it_would_give_up_and_why_it_keeps_the_rest(
+    run: Terminal, registry: Registry, tmp_path: Path, way: str
+) -> None:
+    put_in_force(registry, 2)
+    unleased(registry)
+    (tmp_path / "policy.toml").write_text("keep_last = 1\nkeep_younger_than = 0\n")
+    options = ["--keep-last", "1", "--keep-days", "0"]
+    policy = options if way == "options" else ["--retention", "policy.toml"]
+    dry = run("gc", "--dry-run", *policy)
+    first = registry.resolve("churn@1").artifact
+    assert any(line.startswith(f"{first}  purged  ") for line in dry.lines)
+    assert "churn@2 stays: in force as champion" in dry.lines
+    assert "churn@3 stays: among the newest 1" in dry.lines
+    assert dry.lines[-1].startswith("2 artifacts would be removed, ")
+    assert registry.backend.artifacts.exists(first)
+    found = run("gc", "--dry-run", "--json", *policy).json
+    assert found["kept"]["churn@2"] == ["in force as champion"]
+    assert run("gc", *policy).lines[-1].startswith("2 artifacts removed, ")
+    assert run("versions", "churn").words[1][-1] == "purged"
+    assert [each["bytes"] for each in run("versions", "churn", "--json").json] == ["purged", None, None]
+    assert "by ada: retention: neither in force" in " ".join(run("show", "churn@1").out.split())
+    assert "of churn@1 was purged on" in run("assign", "churn@1", "champion", "--reason", "x").error
+    assert run("verify").status == 0
+
+
+def test_a_policy_comes_from_a_file_or_from_options(run: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "policy.json").write_text('{"keep_last": -1}')
+    both = run("gc", "--retention", "policy.json", "--keep-last", "1")
+    assert (both.status, "give the file or the options, not both" in both.error) == (2, True)
+    odd = run("gc", "--retention", "policy.json")
+    assert (odd.status, "keep_last" in odd.error) == (2, True)
+
+
+def test_what_is_pinned_is_marked_and_keeps_its_bytes(run: Terminal, registry: Registry) -> None:
+    unleased(registry)
+    assert (
+        run("pin", "churn@1", "--reason", "the auditor asked").out == "churn@1 is pinned: the auditor asked\n"
+    )
+    assert run("versions", "churn").words[1][-1] == "pinned"
+    assert "by ada: the auditor asked" in " ".join(run("show", "churn@1").out.split())
+    assert run("show", "churn@1", "--json").json["pin"]["reason"] == "the auditor asked"
+    kept = run("gc", "--dry-run", "--keep-last", "0", "--keep-days", "0", "--json").json["kept"]
+    assert kept == {"churn@1": ["pinned by ada: the auditor asked"]}
+    assert run("unpin", "churn@1").out == "churn@1 is not pinned\n"
+    assert registry.pins("churn") == {}
+    assert run("pin", "churn@1", "--reason", " ").status == 2
 
 
 @pytest.mark.parametrize("hours", ["-1", "nan", "inf", "1e300", "many"])
@@ -538,8 +614,8 @@ def test_every_reading_command_speaks_json(run: Terminal, registry: Registry, da
     assert [entry["reason"] for entry in found["history"]][:2] == ["because of 1", HOSTILE]
     assert set(found["evaluate"]["slices"]) == {"origin=0", "origin=1", "origin=2"}
     assert found["compare"]["results"][0]["difference"] > 0
-    assert found["verify"] == {"checked": 7, "problems": []}
-    assert found["gc"] == []
+    assert found["verify"] == {"checked": 8, "problems": [], "remarks": []}
+    assert found["gc"] == {"removed": [], "kept": {}, "strays": []}
 
 
 def test_a_refusal_also_comes_as_json(run: Terminal, registry: Registry, data: str) -> None:
@@ -603,7 +679,7 @@ def test_a_missing_database_folder_is_a_refusal(run: Terminal, tmp_path: Path) -
 
 def test_an_artifact_folder_can_be_named_too(run: Terminal, registry: Registry, tmp_path: Path) -> None:
     answer = run("--artifacts", str(tmp_path / "elsewhere"), "verify")
-    assert (answer.status, answer.lines[-1]) == (1, "6 checked, 6 wrong")
+    assert (answer.status, answer.lines[-1]) == (1, "7 checked, 6 wrong")
     assert len(list(registry.backend.artifacts.stored())) == 6
 
 
@@ -663,7 +739,8 @@ def test_on_a_terminal_only_the_registry_chooses_colours(registry: Registry) -> 
 
 @pytest.mark.parametrize("form", ["", "--json"])
 def test_a_reader_that_stops_reading_is_no_error(registry: Registry, form: str) -> None:
-    registry.assign("churn@1", reason="because " * 20_000)  # more than a pipe holds
+    for number in range(8):  # more than a pipe holds
+        registry.assign(f"churn@{1 + number % 2}", reason="because " * 1_200)
     answer = in_a_process(registry, f"registry history churn {form} | head -n 1")
     assert (len(answer.stdout.splitlines()), answer.stderr) == (1, "")
 
@@ -703,6 +780,24 @@ def test_versions_without_a_metric_in_common_are_compared_by_one_that_is_named(
     refused = run("compare", "new@1", "new@1", "--data", data)
     assert refused.status == 2
     assert "no metric was measured of both" in refused.err
+
+
+# Folders
+
+
+def test_a_folder_is_registered_and_fetched(
+    run: Terminal, registry: Registry, data: str, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_bytes(b"0.5")
+    registered = run("register", "forest", "model", "--data", data, "--target", "late")
+    assert (registered.status, registered.out) == (0, "model is forest@1\n")
+    assert run("fetch", "forest@1", "copy").out == "forest@1 is at copy\n"
+    assert (tmp_path / "copy" / "weights").read_bytes() == b"0.5"
+    refused = run("fetch", "forest@1", "copy")
+    assert (refused.status, refused.error) == (1, "copy can't be written: File exists")
+    assert "folder" in run("show", "forest@1").out
+    assert registry.versions("forest")[0].serialization == "folder"
 
 
 # Watching

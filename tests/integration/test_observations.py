@@ -106,6 +106,7 @@ def evaluate(store: Store, version: ModelVersion) -> None:
         Metric(**identity, slice="all", name=name, value=GOOD, rows=2_000)
         for name in ("accuracy", "recall_micro")
     ]
+    store.lease({evaluation.predictions: 10})
     store.append_evaluation(evaluation, metrics, a_dataset("february"))
 
 

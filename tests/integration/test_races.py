@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import Manager, get_context
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,13 +15,18 @@ from sklearn.dummy import DummyClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from registry import Better, PromotionPolicy, Registry
-from registry.exceptions import AliasConflict, RegistryError
+from registry.exceptions import AliasConflict, AliasNotSet, NothingToRollBackTo, RegistryError
+from registry.ledger import Proposal, Reign
 from registry.rollback import Alert
+from registry.store import Origin, Store
+from registry.tables import GENESIS, ModelVersion
 from tests.examples import fit, make_dataset
+from tests.integration.conftest import a_version_row, append_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from threading import Barrier
 
     from registry import PromotionDecision
 
@@ -30,6 +35,8 @@ HOLDOUT = make_dataset(rows=500, seed=1, name="february")
 POLICY = PromotionPolicy(checks=(Better("accuracy"),))
 AT_ONCE = 4
 ROUNDS = 3
+PROMOTERS, PROMOTIONS = 8, 40
+WRITERS, VERSIONS = 16, 8
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,48 @@ def processes() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
+@pytest.fixture(scope="module")
+def crowd() -> Iterator[ProcessPoolExecutor]:
+    context = get_context("forkserver")
+    with ProcessPoolExecutor(WRITERS, mp_context=context) as pool:
+        list(pool.map(time.sleep, [0.5] * WRITERS))
+        yield pool
+
+
+@contextmanager
+def opened(database: str) -> Iterator[Store]:
+    store = Store.open(database, Origin(actor="ada"))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def register_versions(database: str, barrier: Barrier) -> list[int]:
+    with opened(database) as store:
+        rows = [ModelVersion(**a_version_row()) for _ in range(VERSIONS)]
+        barrier.wait()
+        return [append_row(store, row).number for row in rows]
+
+
+def promote_again_and_again(database: str, barrier: Barrier, number: int) -> list[str]:
+    """What became of each proposal of this promoter, which always knows what is in force."""
+    with opened(database) as store:
+        return [propose(store, barrier, number + PROMOTERS * (turn % 2)) for turn in range(PROMOTIONS)]
+
+
+def propose(store: Store, barrier: Barrier, version: int) -> str:
+    reign = store.reign("churn", "champion")
+    barrier.wait()
+    proposal = Proposal(kind="promoted", model="churn", version=version, reason="better", against=reign)
+    try:
+        return f"{store.append_entry(proposal).reference}"
+    except RegistryError as error:
+        return type(error).__name__
+    finally:
+        barrier.wait()  # nobody looks before all have written
+
+
 def roll_back(registry: Registry, *, bad: int | None = None, key: str | None = None) -> int:
     return registry.roll_back("churn", reason="broken", bad=bad, key=key).sequence
 
@@ -86,6 +135,10 @@ def promote(registry: Registry, decision: PromotionDecision) -> int:
 
 def settle(registry: Registry, challenger: str) -> int:
     return registry.promote(registry.decide(challenger, HOLDOUT, POLICY)).sequence
+
+
+def clear(registry: Registry) -> int:
+    return registry.clear("churn", reason="none is good").sequence
 
 
 def swap(registry: Registry, *, alias: str, times: int) -> int:
@@ -267,3 +320,56 @@ def test_a_ledger_that_is_being_written_is_whole_at_every_moment(
     writers = [partial(swap, alias=alias, times=20) for alias in ("shadow", "canary")]
     results = at_once(processes, place, *writers, partial(verify, times=20))
     assert results == [21, 21, 0]
+
+
+def test_promotions_rollbacks_and_clearings_at_once_follow_each_other(
+    registry: Registry, place: Place, processes: ProcessPoolExecutor
+) -> None:
+    for _ in range(ROUNDS):
+        registry.assign("churn@1", reason="older")
+        registry.assign("churn@2", reason="next")
+        decision = registry.decide("churn@3", HOLDOUT, POLICY)
+        before = registry.history("churn")
+        acts = partial(promote, decision=decision), roll_back, clear, partial(roll_back, bad=2)
+        results = at_once(processes, place, *acts)
+        written = registry.history("churn")[len(before) :]
+        assert sorted(won(results)) == [entry.sequence for entry in written]
+        assert {type(each) for each in results} <= {int, AliasConflict, AliasNotSet, NothingToRollBackTo}
+        in_force = written[-1].in_force
+        assert registry.aliases("churn") == ({} if in_force is None else {"champion": in_force})
+    assert_whole(registry)
+
+
+def test_of_many_promoters_exactly_one_wins_each_round(database_url: str, crowd: ProcessPoolExecutor) -> None:
+    with opened(database_url) as store, Manager() as manager:
+        for _ in range(2 * PROMOTERS):
+            append_row(store, ModelVersion(**a_version_row()))
+        barrier = manager.Barrier(PROMOTERS)
+        futures = [
+            crowd.submit(promote_again_and_again, database_url, barrier, 1 + number)
+            for number in range(PROMOTERS)
+        ]
+        rounds = list(zip(*[each.result() for each in futures], strict=True))
+        entries = store.history("churn", "champion")
+        assert [sorted(results)[: PROMOTERS - 1] for results in rounds] == [
+            ["AliasConflict"] * (PROMOTERS - 1)
+        ] * PROMOTIONS
+        assert [max(results) for results in rounds] == [entry.reference for entry in entries]
+        assert store.reign("churn", "champion") == Reign.of(entries[-1])
+        assert [entry.sequence for entry in entries] == list(range(1, PROMOTIONS + 1))
+        assert all(entry.digest() == entry.hash for entry in entries)
+
+
+def test_of_many_that_register_each_gets_the_next_number(
+    database_url: str, crowd: ProcessPoolExecutor
+) -> None:
+    with opened(database_url) as store, Manager() as manager:
+        barrier = manager.Barrier(WRITERS)
+        futures = [crowd.submit(register_versions, database_url, barrier) for _ in range(WRITERS)]
+        numbers = [number for each in futures for number in each.result()]
+        assert sorted(numbers) == list(range(1, WRITERS * VERSIONS + 1))
+        versions = store.versions("churn")
+        hashes = [version.hash for version in versions]
+        assert [version.previous_hash for version in versions] == [GENESIS, *hashes[:-1]]
+        assert [version.digest() for version in versions] == hashes
+        assert [version.number for version in versions] == sorted(numbers)

@@ -166,6 +166,18 @@ def test_while_alerts_are_not_taken_alertmanager_is_told_to_try_again() -> None:
 
 
 @pytest.mark.parametrize(
+    "began", ["", "yesterday", "2026-03-01T12:00:00", "9999-12-31T23:59:59-12:00", "2026\0", "x" * 10_000]
+)
+def test_an_alert_that_does_not_say_when_it_began_is_named_and_its_neighbour_announced(began: str) -> None:
+    announced: list[Alarm] = []
+    response = call(announced.append, webhook(FIRING | {"startsAt": began}, FIRING))
+    assert response.status_code == 422
+    assert "is not a valid startsAt: send a time with a zone" in response.text
+    assert len(announced) == 1
+    assert len(response.text) < 500
+
+
+@pytest.mark.parametrize(
     ("body", "fault"),
     [
         (b"", "body: Invalid JSON"),

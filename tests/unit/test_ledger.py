@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from registry.exceptions import AliasConflict, AlreadyInForce, ReasonMissing
-from registry.ledger import GENESIS, Proposal, Reign, Stamp, Trust, fold, following
-from registry.tables import CHOICES, NOTES, LedgerEntry, canonical_json
+from registry.exceptions import AliasConflict, AlreadyInForce, InvalidValue, ReasonMissing
+from registry.ledger import Proposal, Reign, Stamp, Trust, fold, following
+from registry.tables import CHOICES, GENESIS, NOTES, LedgerEntry, canonical_json
 from tests.lives import below, lives
 
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC)
@@ -340,5 +340,5 @@ def test_a_moment_hashes_the_same_in_every_time_zone() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")], ids=repr)
 def test_evidence_that_has_no_json_form_is_not_written(value: float) -> None:
-    with pytest.raises(ValueError, match="JSON"):
+    with pytest.raises(InvalidValue, match=r"evidence about churn@1 can't be written down: .* JSON"):
         following(None, proposed("promoted", 1, evidence={"value": value}), stamp())

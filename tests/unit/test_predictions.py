@@ -146,7 +146,7 @@ def test_a_ratio_that_scikit_learn_settles_by_convention_stands_without_a_warnin
 def test_labels_and_classes_come_back_equal_and_of_the_same_kind(column: Any, tmp_path: Path) -> None:
     probabilities, path = np.array([[0.1, 0.2, 0.7]] * 3), tmp_path / "rows.parquet"
     Predictions(column, column[::-1].copy(), probabilities, probabilities * 9, np.sort(column)).write(path)
-    back = Predictions.read(path)
+    back = Predictions.read(path, 3)
 
     assert back.labels.dtype == column.dtype
     assert back.labels.tolist() == column.tolist()
@@ -164,7 +164,7 @@ def test_labels_and_classes_come_back_equal_and_of_the_same_kind(column: Any, tm
 def test_predictions_read_back_score_the_same(task: str, tmp_path: Path) -> None:
     predictions = Predictions.of(*TASKS[task]())
     predictions.write(tmp_path / "rows.parquet")
-    back = Predictions.read(tmp_path / "rows.parquet")
+    back = Predictions.read(tmp_path / "rows.parquet", len(predictions))
 
     assert (back.probabilities is None) == (predictions.probabilities is None)
     assert (back.decision is None) == (predictions.decision is None)
@@ -176,7 +176,7 @@ def test_more_than_ten_classes_keep_their_order(tmp_path: Path) -> None:
     probabilities = np.random.default_rng(0).dirichlet(np.ones(12), size=5)
     labels = np.arange(5)
     Predictions(labels, labels, probabilities, classes=np.arange(12)).write(tmp_path / "rows.parquet")
-    back = Predictions.read(tmp_path / "rows.parquet")
+    back = Predictions.read(tmp_path / "rows.parquet", 5)
 
     assert back.probabilities is not None
     assert back.probabilities.tolist() == probabilities.tolist()
@@ -189,7 +189,14 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
 
     for path in (other, garbage, tmp_path / "absent.parquet"):
         with pytest.raises(InvalidDataset, match="does not hold predictions"):
-            Predictions.read(path)
+            Predictions.read(path, 1)
+
+
+def test_a_file_of_other_rows_than_were_answered_is_refused(tmp_path: Path) -> None:
+    answered, path = np.array([1, 0, 1]), tmp_path / "rows.parquet"
+    Predictions(answered, answered).write(path)
+    with pytest.raises(InvalidDataset, match="it has 3 rows, 2 were answered"):
+        Predictions.read(path, 2)
 
 
 def test_labels_of_a_pandas_string_column_become_plain_strings() -> None:
@@ -278,7 +285,7 @@ def test_many_rows_take_a_few_times_their_own_size(tmp_path: Path) -> None:
     labels, probabilities = np.arange(count) % 2, np.tile([0.25, 0.75], (count, 1))
     tracemalloc.start()
     Predictions(labels, labels, probabilities, classes=np.array([0, 1])).write(path)
-    Predictions.read(path).score("accuracy")
+    Predictions.read(path, count).score("accuracy")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
