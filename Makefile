@@ -1,6 +1,6 @@
 PYTHON ?= .venv/bin/python
 
-.PHONY: check test bench demo serve
+.PHONY: check test faults bench demo serve
 
 check:  ## types, lint, format, import contracts
 	$(PYTHON) -m mypy
@@ -10,6 +10,9 @@ check:  ## types, lint, format, import contracts
 
 test:  ## everything; `make test ARGS=tests/unit` for the fast ones
 	$(PYTHON) -m pytest $(ARGS)
+
+faults:  ## servers killed, lines cut, disks full; SOAK_MINUTES=120 keeps at it
+	$(PYTHON) -m pytest -m faults $(ARGS)
 
 bench:  ## ratios within one run
 	$(PYTHON) -m pytest tests/benchmarks --benchmark-enable --numprocesses=0 $(ARGS)
