@@ -10,8 +10,8 @@ from registry.trust import NOBODY, Consent
 
 if TYPE_CHECKING:
     from registry.artifacts import ArtifactStore
-    from registry.keys import SigningKey
     from registry.signing import Trust
+    from registry.signing.keys import SigningKey
     from registry.store import Store
 
 

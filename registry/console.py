@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from flows.demo import Act
     from registry.artifacts import StoredArtifact
+    from registry.audit.verification import Finding
     from registry.backtest import Backtest
     from registry.database import Status
     from registry.dossier import Dossier
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
         RegisteredModel,
         TrustedType,
     )
-    from registry.verification import Finding
 
 out = Console(highlight=False, markup=False, emoji=False)
 notes = Console(stderr=True, highlight=False, markup=False, emoji=False)

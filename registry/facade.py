@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from registry.artifacts import StoredArtifact
+    from registry.audit.verification import Finding
     from registry.backend import Backend
     from registry.backtest import Backtest
     from registry.datasets import Dataset
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
         Signature,
         TrustedType,
     )
-    from registry.verification import Finding
 
 
 class Registry:
@@ -456,20 +456,20 @@ class Registry:
 
     def verify(self) -> Iterator[Finding]:
         """Check the chains of versions and entries, and all bytes; see ``verification.verify``."""
-        from registry.verification import verify
+        from registry.audit.verification import verify
 
         return verify(self.backend)
 
     def audit(
         self, model: str | None = None, *, since: datetime | None = None, until: datetime | None = None
     ) -> Iterator[str]:
-        """Everything that happened, an event a line, as ``registry.audit`` describes it.
+        """Everything that happened, an event a line, as ``registry.audit.trail`` describes it.
 
         Raises:
             ModelNotFound: There is no such model.
             InvalidValue: A time has no zone.
         """
-        from registry.audit import Scope, trail
+        from registry.audit.trail import Scope, trail
 
         scope = Scope(model, since and check_time(since), until and check_time(until))
         return trail(self.backend.rows, scope)

@@ -24,7 +24,7 @@ FORMAT = "folder"
 """What a version whose artifact is a manifest has as its serialization."""
 
 MOST_FILES = 10_000
-LONGEST_PATH = 1_000
+LONGEST_PATH = 500  # in an index, of which a PostgreSQL's row has room for 2,704 bytes
 LARGEST_MANIFEST = 16 * 2**20  # bytes, before anything is parsed
 
 _KIND = "prefect-model-registry/folder/1"

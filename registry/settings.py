@@ -18,8 +18,8 @@ from registry.trust import Consent
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from registry.keys import SigningKey
     from registry.signing import Trust
+    from registry.signing.keys import SigningKey
 
 
 def _user() -> str:
@@ -94,7 +94,7 @@ def open_artifacts(location: str, s3: S3Client | None = None) -> ArtifactStore:
 def _signing_key(settings: RegistrySettings) -> SigningKey | None:
     if settings.signing_key is None:
         return None
-    from registry.keys import SigningKey  # noqa: PLC0415, a registry without keys needs no cryptography
+    from registry.signing.keys import SigningKey  # noqa: PLC0415, a registry without keys needs no cryptography
 
     return SigningKey(settings.signing_key, settings.signing_passphrase.get_secret_value())
 

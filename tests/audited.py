@@ -11,7 +11,6 @@ from shutil import copytree
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from psycopg import sql
 from sklearn.dummy import DummyClassifier
 from sklearn.tree import DecisionTreeClassifier
 
@@ -41,7 +40,7 @@ def audited_on_postgresql(session: Path, folder: Path, server: PostgresServer) -
     """A registry of its own for a test, its bytes in *folder*."""
     copytree(_made_on_postgresql(session, server), folder / "audited")
     name = f"test_{uuid4().hex}"
-    server._execute(sql.SQL(f"CREATE DATABASE {{}} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY"), name)
+    server.create(name, TEMPLATE)
     try:
         with _open(server.url(name), folder / "audited") as registry:
             yield registry

@@ -41,14 +41,31 @@ def seaweedfs_server() -> Iterator[SeaweedFSServer]:
 def make_postgres_database(postgres_server: PostgresServer) -> Iterator[Callable[[], str]]:
     """Each call returns the SQLAlchemy URL of another empty database, which goes with the test."""
     with ExitStack() as databases:
+        yield lambda: _database(postgres_server, databases, "template1")
 
-        def make() -> str:
-            name = f"test_{uuid4().hex}"
-            postgres_server.create(name)
-            databases.callback(postgres_server.drop, name)
-            return postgres_server.url(name)
 
-        yield make
+@pytest.fixture
+def make_postgres_registry(
+    postgres_server: PostgresServer, postgres_template: str
+) -> Iterator[Callable[[], str]]:
+    """Each call returns the URL of another database with the schema, copied, which is fast."""
+    with ExitStack() as databases:
+        yield lambda: _database(postgres_server, databases, postgres_template)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> str:
+    """The name of a database in which there is a schema and nothing else."""
+    postgres_server.create("schema_alone")
+    Store.open(postgres_server.url("schema_alone"), Origin(actor="ada")).close()
+    return "schema_alone"
+
+
+def _database(server: PostgresServer, databases: ExitStack, template: str) -> str:
+    name = f"test_{uuid4().hex}"
+    server.create(name, template)
+    databases.callback(server.drop, name)
+    return server.url(name)
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from registry.settings import RegistrySettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registry.anchor import Witness
+    from registry.audit.anchors import Witness
     from registry.backend import Backend
-    from registry.keys import SigningKey, TrustedKey
+    from registry.signing.keys import SigningKey, TrustedKey
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -46,7 +46,7 @@ def anchor(
 
     Keep anchors where the database's owner can't write; `registry verify --anchor FILE` looks at them.
     """
-    from registry import anchor as anchors  # noqa: PLC0415, most commands need no cryptography
+    from registry.audit import anchors  # noqa: PLC0415, most commands need no cryptography
 
     backend = open_registry().backend
     signer = None if unsigned else _signer(backend, key, file)
@@ -71,7 +71,7 @@ def export(
 
     The hash of a line is SHA-256 over its record, written as JSON with sorted keys and without spaces, in
     UTF-8 without escapes. Its previous_hash is the hash of the line before it about the same alias or, where
-    that is null, about the same model. `python -m pydoc registry.audit` says it all.
+    that is null, about the same model. `python -m pydoc registry.audit.trail` says it all.
     """
     lines = open_registry().audit(model, since=_local(since), until=_local(until))
     if output is None:
@@ -94,7 +94,7 @@ def witnesses(
     """
     if not sources:
         return []
-    from registry import anchor as anchors  # noqa: PLC0415, most commands need no cryptography
+    from registry.audit import anchors  # noqa: PLC0415, most commands need no cryptography
 
     trusted = _trusted(backend, trust)
     read = [anchors.read(source, trusted) for source in sources]
@@ -104,7 +104,7 @@ def witnesses(
 
 
 def _signer(backend: Backend, key: Path | None, anchor: str) -> SigningKey:
-    from registry.keys import SigningKey  # noqa: PLC0415, most commands need no cryptography
+    from registry.signing.keys import SigningKey  # noqa: PLC0415, most commands need no cryptography
 
     if key is not None:
         return SigningKey(key, RegistrySettings().signing_passphrase.get_secret_value())
@@ -115,7 +115,7 @@ def _signer(backend: Backend, key: Path | None, anchor: str) -> SigningKey:
 
 
 def _trusted(backend: Backend, trust: Path | None) -> dict[str, TrustedKey] | None:
-    from registry.keys import read_trusted  # noqa: PLC0415, most commands need no cryptography
+    from registry.signing.keys import read_trusted  # noqa: PLC0415, most commands need no cryptography
 
     file = trust or (backend.trust.file if backend.trust else None)
     return None if file is None else read_trusted(file)

@@ -39,7 +39,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Check every chain of hashes, what rows refer to, and all bytes. 1 if something is wrong."""
-    from registry.verification import extent, verify_bytes, verify_rows  # noqa: PLC0415, needs cryptography
+    from registry.audit.verification import extent, verify_bytes, verify_rows  # noqa: PLC0415, needs cryptography
 
     backend = open_registry().backend
     witnesses = audit.witnesses(backend, anchor or [], trust, anchored_as)

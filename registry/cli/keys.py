@@ -22,7 +22,7 @@ def keygen(
 
     The private key is encrypted if MODEL_REGISTRY_SIGNING_PASSPHRASE holds a passphrase.
     """
-    from registry.keys import generate, trust_entry  # noqa: PLC0415, most commands need no cryptography
+    from registry.signing.keys import generate, trust_entry  # noqa: PLC0415, most commands need no cryptography
 
     key = generate(file, RegistrySettings().signing_passphrase.get_secret_value())
     console.note(f"made key {key.key_id}: {file} is for you alone, {file}.pub for everybody")

@@ -20,9 +20,7 @@ def register(
     folder: Annotated[Path, typer.Argument(help="A folder of any framework's files, without links.")],
     data: Data,
     target: Annotated[str, typer.Option(help="Column of --data that the model predicts.")],
-    key: Annotated[
-        str, typer.Option(help="Names this request: asked again, it gets the same version.")
-    ] = "",
+    key: Annotated[str, typer.Option(help="Names this request: asked again, it gets the same version.")] = "",
 ) -> None:
     """Register a folder as the next version of a model, with the rows that it was trained on."""
     from registry.datasets import Dataset  # noqa: PLC0415, most commands need no pandas

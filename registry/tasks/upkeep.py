@@ -11,11 +11,11 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 from prefect.runtime import task_run
 
+from registry.audit.verification import verify, verify_rows
 from registry.reports.upkeep import Upkeep, upkeep_card
 from registry.retention import RetentionPolicy
 from registry.tasks import events
 from registry.tasks.runs import PATIENT, open_registry
-from registry.verification import verify, verify_rows
 
 if TYPE_CHECKING:
     from registry.facade import Registry

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from registry.artifacts import FolderArtifactStore
+from registry.audit.verification import verify_rows
 from registry.backend import Backend
 from registry.ledger import Proposal, Stamp, following
 from registry.store import Origin, Store
@@ -27,7 +28,6 @@ from registry.tables import (
     ModelVersion,
     RegisteredModel,
 )
-from registry.verification import verify_rows
 from tests.integration.conftest import a_dataset, a_version_row, digest
 
 if TYPE_CHECKING:

@@ -30,20 +30,20 @@ def sqlite_and_folder(tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def postgresql_and_folder(tmp_path: Path, make_postgres_database: Callable[[], str]) -> Place:
+def postgresql_and_folder(tmp_path: Path, make_postgres_registry: Callable[[], str]) -> Place:
     """What a machine with many users has."""
-    return Place(make_postgres_database(), str(tmp_path / "artifacts"))
+    return Place(make_postgres_registry(), str(tmp_path / "artifacts"))
 
 
 @pytest.fixture
 def postgresql_and_s3(
-    make_postgres_database: Callable[[], str],
+    make_postgres_registry: Callable[[], str],
     make_bucket: Callable[[], str],
     seaweedfs_server: SeaweedFSServer,
 ) -> Place:
     """What a team has."""
     bucket = make_bucket()
-    return Place(make_postgres_database(), f"s3://{bucket}", tuple(seaweedfs_server.environment.items()))
+    return Place(make_postgres_registry(), f"s3://{bucket}", tuple(seaweedfs_server.environment.items()))
 
 
 @pytest.fixture(params=["sqlite_and_folder", "postgresql_and_s3"])

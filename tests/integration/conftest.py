@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import count
+from shutil import copy
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
-    """Each call returns the URL of another empty database, all of each of the two kinds in turn."""
+KINDS = ["sqlite", "postgresql"]
+
+
+@pytest.fixture(params=KINDS)
+def make_empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Each call returns the URL of another database without a table, of each of the two kinds in turn."""
     if request.param == "sqlite":
         numbers = count(1)
         return lambda: f"sqlite:///{tmp_path}/registry-{next(numbers)}.db"
@@ -32,8 +36,24 @@ def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[]
 
 
 @pytest.fixture
+def empty_database_url(make_empty_database: Callable[[], str]) -> str:
+    """The URL of a database without a table, of each of the two kinds in turn."""
+    return make_empty_database()
+
+
+@pytest.fixture(params=KINDS)
+def make_database(request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path) -> Callable[[], str]:
+    """Each call returns the URL of another database in which there is the schema, of each kind in turn."""
+    if request.param == "postgresql":
+        make: Callable[[], str] = request.getfixturevalue("make_postgres_registry")
+        return make
+    numbers = count(1)
+    return lambda: f"sqlite:///{copy(empty_database, tmp_path / f'registry-{next(numbers)}.db')}"
+
+
+@pytest.fixture
 def database_url(make_database: Callable[[], str]) -> str:
-    """The URL of an empty database, of each of the two kinds in turn."""
+    """The URL of a database in which there is the schema, of each of the two kinds in turn."""
     return make_database()
 
 

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import make_url, text
 
-from registry import Registry, anchor, cli, dsse
-from registry.anchor import place, take
+from registry import Registry, cli
 from registry.approval import Signature, approve
+from registry.audit import anchors
+from registry.audit.anchors import place, take
 from registry.exceptions import AnchorUnusable, ArtifactStoreUnavailable, InvalidValue, ModelNotFound
-from registry.keys import SigningKey, generate, read_trusted, trust_entry
+from registry.signing import dsse
+from registry.signing.keys import SigningKey, generate, read_trusted, trust_entry
 from tests.audited import audited_on_postgresql, audited_on_sqlite
 from tests.examples import fit
 from tests.owner import owning
@@ -230,13 +232,13 @@ def test_a_signed_anchor_is_read_by_whoever_trusts_the_key(
     registry: Registry, key: Key, tmp_path: Path
 ) -> None:
     taken, file = take(registry.backend.rows), str(tmp_path / "monday")
-    anchor.keep(anchor.signed(taken, key.signing), file)
-    assert anchor.read(file, read_trusted(key.trusted())) == (taken, file, "auditor")
+    anchors.keep(anchors.signed(taken, key.signing), file)
+    assert anchors.read(file, read_trusted(key.trusted())) == (taken, file, "auditor")
 
 
 def refusal(file: Path, trusted: Path | None) -> str:
     with pytest.raises(AnchorUnusable) as refused:
-        anchor.read(str(file), None if trusted is None else read_trusted(trusted))
+        anchors.read(str(file), None if trusted is None else read_trusted(trusted))
     return refused.value.reason
 
 
@@ -245,18 +247,18 @@ def test_an_anchor_that_is_not_to_be_believed_is_refused(
     registry: Registry, key: Key, make_key: Callable[[str], Key], tmp_path: Path
 ) -> None:
     taken, file = take(registry.backend.rows), tmp_path / "monday"
-    file.write_text(anchor.signed(taken, key.signing))
+    file.write_text(anchors.signed(taken, key.signing))
     assert refusal(file, None) == "it is signed: name the keys that you trust by --trust"
     assert refusal(file, make_key("stranger").trusted()).startswith("no trusted key signed it")
     assert "expired" in refusal(file, key.trusted(not_after="2026-01-01T00:00:00Z"))
     assert "may not sign for churn" in refusal(file, key.trusted(models='["boat"]'))
-    forged = anchor.unsigned(taken.model_copy(update={"versions": {}})).encode()
+    forged = anchors.unsigned(taken.model_copy(update={"versions": {}})).encode()
     envelope = json.loads(file.read_text()) | {"payload": b64encode(forged).decode()}
     file.write_text(json.dumps(envelope))
     assert refusal(file, key.trusted()) == "its signature does not fit its content"
-    file.write_text(dsse.sign("text/plain", anchor.unsigned(taken).encode(), key.signing.private))
+    file.write_text(dsse.sign("text/plain", anchors.unsigned(taken).encode(), key.signing.private))
     assert refusal(file, key.trusted()).startswith("it holds 'text/plain'")
-    file.write_text(dsse.sign(anchor.PAYLOAD_TYPE, b"{}", key.signing.private))
+    file.write_text(dsse.sign(anchors.PAYLOAD_TYPE, b"{}", key.signing.private))
     assert refusal(file, key.trusted()) == "what is signed is no anchor of this library"
 
 
@@ -265,8 +267,8 @@ def test_an_anchor_without_a_signature_is_read_where_no_key_is_trusted(
     registry: Registry, key: Key, tmp_path: Path
 ) -> None:
     taken, file = take(registry.backend.rows), tmp_path / "monday"
-    file.write_text(anchor.unsigned(taken))
-    assert anchor.read(str(file), None) == (taken, str(file), None)
+    file.write_text(anchors.unsigned(taken))
+    assert anchors.read(str(file), None) == (taken, str(file), None)
     assert refusal(file, key.trusted()) == "nobody signed it, and trusted keys are named"
 
 
@@ -284,27 +286,27 @@ def test_what_is_no_anchor_is_refused(content: bytes, reason: str, tmp_path: Pat
 def test_an_anchor_is_never_overwritten_and_never_half_written(registry: Registry, tmp_path: Path) -> None:
     folder = tmp_path / "anchors"
     folder.mkdir()
-    written = anchor.unsigned(take(registry.backend.rows))
-    anchor.keep(written, f"{folder}/monday")
+    written = anchors.unsigned(take(registry.backend.rows))
+    anchors.keep(written, f"{folder}/monday")
     with pytest.raises(AnchorUnusable, match="it exists, and an anchor is never overwritten"):
-        anchor.keep("another", f"{folder}/monday")
+        anchors.keep("another", f"{folder}/monday")
     with pytest.raises(AnchorUnusable, match="can't be written: No such file or directory"):
-        anchor.keep(written, f"{folder}/none/monday")
+        anchors.keep(written, f"{folder}/none/monday")
     assert {path.name: path.read_text() for path in folder.iterdir()} == {"monday": written}
 
 
 @on_sqlite
 def test_an_anchor_can_be_kept_in_a_bucket(registry: Registry, make_bucket: Callable[[], str]) -> None:
     taken, place_of_it = take(registry.backend.rows), f"s3://{make_bucket()}/anchors/monday"
-    anchor.keep(anchor.unsigned(taken), place_of_it)
-    anchor.keep(anchor.unsigned(taken), place_of_it)  # as when the first answer was lost
+    anchors.keep(anchors.unsigned(taken), place_of_it)
+    anchors.keep(anchors.unsigned(taken), place_of_it)  # as when the first answer was lost
     with pytest.raises(AnchorUnusable, match="it exists"):
-        anchor.keep("another", place_of_it)
-    assert anchor.read(place_of_it, None) == (taken, place_of_it, None)
+        anchors.keep("another", place_of_it)
+    assert anchors.read(place_of_it, None) == (taken, place_of_it, None)
     with pytest.raises(AnchorUnusable, match="there is no such file"):
-        anchor.read(f"{place_of_it}-after", None)
+        anchors.read(f"{place_of_it}-after", None)
     with pytest.raises(ArtifactStoreUnavailable):
-        anchor.keep("another", "s3://no-such-bucket/monday")
+        anchors.keep("another", "s3://no-such-bucket/monday")
 
 
 # The command line
@@ -383,7 +385,7 @@ def test_an_anchor_of_another_registry_is_refused_before_anything_is_compared(
     run: Callable[..., Answer], registry: Registry
 ) -> None:
     taken = take(registry.backend.rows).model_copy(update={"database": "sqlite:////elsewhere/registry.db"})
-    Path("monday").write_text(anchor.unsigned(taken))
+    Path("monday").write_text(anchors.unsigned(taken))
     refused = run("verify", "--anchor", "monday")
     assert (refused.status, refused.out) == (1, "")
     assert "it is of sqlite:////elsewhere/registry.db, and this is sqlite:///" in refused.err

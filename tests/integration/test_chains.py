@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, MetaData, Table, create_engine, delete, insert
 
-from registry.chains import ENTRIES, VERSIONS, missing
+from registry.audit.chains import ENTRIES, VERSIONS, missing
 from registry.tables import LedgerEntry, ModelVersion
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from registry.chains import Kind
+    from registry.audit.chains import Kind
 
 TABLES: dict[type[LedgerEntry | ModelVersion], Kind] = {LedgerEntry: ENTRIES, ModelVersion: VERSIONS}
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)

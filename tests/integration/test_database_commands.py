@@ -47,10 +47,10 @@ def execute(url: str, *statements: str) -> None:
             connection.execute(text(statement))
 
 
-def test_a_ready_database_tells_what_is_in_it(run: Any, database_url: str) -> None:
-    make_outdated(database_url)
-    run(database_url, "upgrade")
-    code, found = status(run, database_url)
+def test_a_ready_database_tells_what_is_in_it(run: Any, empty_database_url: str) -> None:
+    make_outdated(empty_database_url)
+    run(empty_database_url, "upgrade")
+    code, found = status(run, empty_database_url)
     assert code == 0
     assert found["condition"] == "ready"
     assert (found["version"], found["expected"], found["problem"]) == (HEAD, HEAD, None)
@@ -61,32 +61,34 @@ def test_a_ready_database_tells_what_is_in_it(run: Any, database_url: str) -> No
         "artifact": 6,
         "pin": 0,
     }
-    code, out, _ = run(database_url, "status")
+    code, out, _ = run(empty_database_url, "status")
     assert code == 0
     assert f"ready (schema {HEAD}, this library's is {HEAD})" in out
     assert ["model_version", "4"] in [line.split() for line in out.splitlines()]
 
 
-def test_an_empty_database_is_looked_at_and_stays_empty(run: Any, database_url: str, tmp_path: Path) -> None:
-    code, found = status(run, database_url)
+def test_an_empty_database_is_looked_at_and_stays_empty(
+    run: Any, empty_database_url: str, tmp_path: Path
+) -> None:
+    code, found = status(run, empty_database_url)
     assert (code, found["condition"], found["version"], found["rows"]) == (0, "empty", None, {})
     assert list(tmp_path.iterdir()) == []
-    engine = create_engine(database_url)
+    engine = create_engine(empty_database_url)
     assert inspect(engine).get_table_names() == []
     engine.dispose()
 
 
-def test_an_outdated_sqlite_can_be_used_and_a_postgresql_can_not(run: Any, database_url: str) -> None:
-    make_outdated(database_url)
-    before = held(database_url)
-    code, found = status(run, database_url)
+def test_an_outdated_sqlite_can_be_used_and_a_postgresql_can_not(run: Any, empty_database_url: str) -> None:
+    make_outdated(empty_database_url)
+    before = held(empty_database_url)
+    code, found = status(run, empty_database_url)
     assert (found["condition"], found["version"]) == ("outdated", "0002")
-    if database_url.startswith("sqlite"):
+    if empty_database_url.startswith("sqlite"):
         assert (code, found["problem"]) == (0, None)
     else:
         assert code == 1
         assert "`registry db upgrade`" in found["problem"]
-    assert held(database_url) == before
+    assert held(empty_database_url) == before
 
 
 @pytest.mark.parametrize(
@@ -97,34 +99,36 @@ def test_an_outdated_sqlite_can_be_used_and_a_postgresql_can_not(run: Any, datab
     ],
 )
 def test_what_cannot_be_used_is_told_with_the_remedy(
-    run: Any, database_url: str, condition: str, statements: list[str]
+    run: Any, empty_database_url: str, condition: str, statements: list[str]
 ) -> None:
-    connect(database_url).dispose()
-    execute(database_url, *statements)
-    code, found = status(run, database_url)
+    connect(empty_database_url).dispose()
+    execute(empty_database_url, *statements)
+    code, found = status(run, empty_database_url)
     assert (code, found["condition"]) == (1, condition)
-    refused, out, err = run(database_url, "upgrade")
+    refused, out, err = run(empty_database_url, "upgrade")
     assert (refused, out) == (1, "")
     assert " ".join(err.split()) == f"error: {found['problem']}"
 
 
-def test_a_database_of_other_programs_becomes_a_registry_by_an_upgrade(run: Any, database_url: str) -> None:
-    execute(database_url, "CREATE TABLE invoice (number INTEGER)")
-    code, found = status(run, database_url)
+def test_a_database_of_other_programs_becomes_a_registry_by_an_upgrade(
+    run: Any, empty_database_url: str
+) -> None:
+    execute(empty_database_url, "CREATE TABLE invoice (number INTEGER)")
+    code, found = status(run, empty_database_url)
     assert (code, found["condition"], found["rows"]) == (1, "shared", {})
-    code, out, _ = run(database_url, "upgrade")
+    code, out, _ = run(empty_database_url, "upgrade")
     assert code == 0
     assert f"is a registry now, of schema {HEAD}" in out
-    assert status(run, database_url)[0] == 0
+    assert status(run, empty_database_url)[0] == 0
 
 
-def test_an_upgrade_tells_what_it_did_and_where_the_copy_is(run: Any, database_url: str) -> None:
-    make_outdated(database_url)
-    code, out, _ = run(database_url, "upgrade")
+def test_an_upgrade_tells_what_it_did_and_where_the_copy_is(run: Any, empty_database_url: str) -> None:
+    make_outdated(empty_database_url)
+    code, out, _ = run(empty_database_url, "upgrade")
     assert code == 0
     assert f"was upgraded from schema 0002 to {HEAD}" in out
-    assert ("schema-0002.db" in out) == database_url.startswith("sqlite")
-    code, out, _ = run(database_url, "upgrade")
+    assert ("schema-0002.db" in out) == empty_database_url.startswith("sqlite")
+    code, out, _ = run(empty_database_url, "upgrade")
     assert code == 0
     assert "there was nothing to do" in out
 

@@ -79,10 +79,16 @@ ROOT = Path(registry.__file__).parents[1]
 
 
 @pytest.fixture
-def outdated(database_url: str) -> str:
+def make_store(empty_database_url: str, open_store: Callable[..., Store]) -> Callable[..., Store]:
+    """Each call opens the test's own database, in which there is nothing at first."""
+    return lambda url=empty_database_url: open_store(url)
+
+
+@pytest.fixture
+def outdated(empty_database_url: str) -> str:
     """The URL of a database of schema version 0002, with rows in every table."""
-    make_outdated(database_url)
-    return database_url
+    make_outdated(empty_database_url)
+    return empty_database_url
 
 
 @pytest.fixture
@@ -186,10 +192,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_migrations_make_the_schema_that_the_tables_declare(
-    make_database: Callable[[], str], make_store: Callable[..., Store]
+    make_empty_database: Callable[[], str], make_store: Callable[..., Store]
 ) -> None:
     migrated = described(make_store().engine)
-    engine = create_engine(make_database())
+    engine = create_engine(make_empty_database())
     Row.metadata.create_all(engine)
     declared = described(engine)
     engine.dispose()
@@ -242,10 +248,10 @@ def without(names: set[str], rows: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 
 def test_an_upgraded_database_is_as_one_that_was_made_anew(
-    outdated: str, make_database: Callable[[], str], make_store: Callable[..., Store]
+    outdated: str, make_empty_database: Callable[[], str], make_store: Callable[..., Store]
 ) -> None:
     assert upgrade(outdated).before == "0002"
-    upgraded, anew = make_store(outdated), make_store(make_database())
+    upgraded, anew = make_store(outdated), make_store(make_empty_database())
     assert described(upgraded.engine) == described(anew.engine)
     assert guards(upgraded.engine) == guards(anew.engine)
 
@@ -263,13 +269,13 @@ def test_the_versions_of_each_model_are_chained(outdated: str, make_store: Calla
 
 
 def test_more_versions_than_are_held_in_memory_are_chained(
-    database_url: str, make_store: Callable[..., Store]
+    empty_database_url: str, make_store: Callable[..., Store]
 ) -> None:
     models = [(table, row) for table, row in ROWS if table in {"dataset", "registered_model"}]
     numbers = [("model_version", version("churn", number)) for number in range(1, 1_502)]
-    make_outdated(database_url, [*models, *numbers, ("model_version", version("fraud", 1))])
-    upgrade(database_url)
-    store = make_store(database_url)
+    make_outdated(empty_database_url, [*models, *numbers, ("model_version", version("fraud", 1))])
+    upgrade(empty_database_url)
+    store = make_store(empty_database_url)
     hashes = [found.digest() for found in store.versions("churn")]
     assert [found.previous_hash for found in store.versions("churn")] == [GENESIS, *hashes[:-1]]
     assert [found.hash for found in store.versions("churn")] == hashes
@@ -400,35 +406,37 @@ def test_a_postgresql_is_upgraded_only_when_someone_says_so(outdated_postgresql:
 @pytest.mark.parametrize("found", ["0001", "0004", "9999"])
 @pytest.mark.parametrize("bring_up", [connect, upgrade])
 def test_a_database_of_an_unknown_schema_version_is_left_alone(
-    make_store: Callable[..., Store], database_url: str, bring_up: Callable[[str], Any], found: str
+    make_store: Callable[..., Store], empty_database_url: str, bring_up: Callable[[str], Any], found: str
 ) -> None:
     make_store()
-    set_version(database_url, found)
+    set_version(empty_database_url, found)
     with pytest.raises(LibraryOutdated, match=f"has schema version {found}, which this library.*pip install"):
-        bring_up(database_url)
-    assert found_version(database_url) == found
+        bring_up(empty_database_url)
+    assert found_version(empty_database_url) == found
 
 
-def test_beside_tables_of_others_a_registry_is_made_only_when_someone_says_so(database_url: str) -> None:
-    make_table(database_url, "invoice")
+def test_beside_tables_of_others_a_registry_is_made_only_when_someone_says_so(
+    empty_database_url: str,
+) -> None:
+    make_table(empty_database_url, "invoice")
     with pytest.raises(DatabaseShared, match=r"holds invoice\) and was left alone: .*`registry db upgrade`"):
-        connect(database_url)
-    assert names_of_tables(database_url) == {"invoice"}
-    upgraded = upgrade(database_url)
+        connect(empty_database_url)
+    assert names_of_tables(empty_database_url) == {"invoice"}
+    upgraded = upgrade(empty_database_url)
     assert (upgraded.before, upgraded.copy) == (None, None)
-    connect(database_url).dispose()
-    assert names_of_tables(database_url) == {"invoice", VERSION_TABLE, *Row.metadata.tables}
+    connect(empty_database_url).dispose()
+    assert names_of_tables(empty_database_url) == {"invoice", VERSION_TABLE, *Row.metadata.tables}
 
 
 @pytest.mark.parametrize("bring_up", [connect, upgrade])
 def test_tables_of_others_under_a_name_of_ours_are_left_alone(
-    database_url: str, bring_up: Callable[[str], Any]
+    empty_database_url: str, bring_up: Callable[[str], Any]
 ) -> None:
-    make_table(database_url, "invoice")
-    make_table(database_url, "dataset")
+    make_table(empty_database_url, "invoice")
+    make_table(empty_database_url, "dataset")
     with pytest.raises(DatabaseUnrecognised, match=r"holds dataset\) and was left alone"):
-        bring_up(database_url)
-    assert names_of_tables(database_url) == {"invoice", "dataset"}
+        bring_up(empty_database_url)
+    assert names_of_tables(empty_database_url) == {"invoice", "dataset"}
 
 
 def test_in_a_schema_of_its_own_a_registry_minds_no_others(make_postgres_database: Callable[[], str]) -> None:
@@ -461,10 +469,10 @@ def open_at_once(processes: ProcessPoolExecutor, url: str, **how: Any) -> list[s
 
 
 def test_eight_processes_open_an_empty_database_at_once(
-    processes: ProcessPoolExecutor, database_url: str, make_store: Callable[..., Store]
+    processes: ProcessPoolExecutor, empty_database_url: str, make_store: Callable[..., Store]
 ) -> None:
-    assert open_at_once(processes, database_url) == ["opened"] * AT_ONCE
-    assert found_version(database_url) == HEAD
+    assert open_at_once(processes, empty_database_url) == ["opened"] * AT_ONCE
+    assert found_version(empty_database_url) == HEAD
     assert len(make_store().trusted_types()) > 0
 
 
@@ -492,12 +500,15 @@ def test_eight_processes_upgrade_a_postgresql_at_once(
     ["CREATE TABLE ledger_entry", "CREATE TABLE model_artifact", f"INSERT INTO {VERSION_TABLE}"],
 )
 def test_the_next_opening_completes_what_a_killed_one_began(
-    database_url: str, make_database: Callable[[], str], make_store: Callable[..., Store], statement: str
+    empty_database_url: str,
+    make_empty_database: Callable[[], str],
+    make_store: Callable[..., Store],
+    statement: str,
 ) -> None:
-    upgrade_and_die(database_url, statement)
-    assert names_of_tables(database_url) == set()
+    upgrade_and_die(empty_database_url, statement)
+    assert names_of_tables(empty_database_url) == set()
     completed = make_store()
-    whole = make_store(make_database())
+    whole = make_store(make_empty_database())
     assert described(completed.engine) == described(whole.engine)
     assert completed.models() == []
     assert [each.name for each in completed.trusted_types()] == [each.name for each in whole.trusted_types()]
@@ -515,14 +526,14 @@ def test_the_next_opening_completes_what_a_killed_one_began(
     ],
 )
 def test_an_upgrade_that_is_killed_changes_nothing_and_the_next_is_whole(
-    outdated: str, make_database: Callable[[], str], make_store: Callable[..., Store], statement: str
+    outdated: str, make_empty_database: Callable[[], str], make_store: Callable[..., Store], statement: str
 ) -> None:
     before = held(outdated)
     upgrade_and_die(outdated, statement)
     assert held(outdated) == before
     assert found_version(outdated) == "0002"
     upgrade(outdated)
-    completed, whole = make_store(outdated), make_store(make_database())
+    completed, whole = make_store(outdated), make_store(make_empty_database())
     assert described(completed.engine) == described(whole.engine)
     assert guards(completed.engine) == guards(whole.engine)
     assert [found.digest() for found in completed.versions("churn")] == [

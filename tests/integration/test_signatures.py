@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from registry import Batch, MonitoringPolicy, Registry, RegistrySettings, RollbackPolicy, cli, keys
+from registry import Batch, MonitoringPolicy, Registry, RegistrySettings, RollbackPolicy, cli
 from registry.exceptions import (
     ArtifactCorrupted,
     InvalidName,
@@ -24,6 +24,7 @@ from registry.exceptions import (
     SignatureMissing,
 )
 from registry.settings import open_backend
+from registry.signing import keys
 from registry.store import Submission
 from registry.tables import ModelVersion, Signature
 from tests.examples import fit, make_dataset

@@ -627,10 +627,10 @@ def test_a_type_is_distrusted_once_and_for_all(make_store: MakeStore) -> None:
 
 
 def test_processes_that_open_an_empty_database_at_once_all_find_one_schema(
-    database_url: str, processes: ProcessPoolExecutor
+    empty_database_url: str, processes: ProcessPoolExecutor
 ) -> None:
     moment = time.time() + 0.5
-    opened = [processes.submit(open_at, moment, database_url) for _ in range(8)]
+    opened = [processes.submit(open_at, moment, empty_database_url) for _ in range(8)]
     tables = [each.result(timeout=60) for each in opened]
     assert tables == [tables[0]] * 8
     assert VERSION_TABLE in tables[0]
@@ -646,13 +646,13 @@ def test_a_database_is_opened_again(make_store: MakeStore, a_version: AVersion) 
     assert make_store().resolve(Reference("churn", "latest")).number == 1
 
 
-def test_a_database_of_something_else_is_left_alone(database_url: str, tmp_path: Path) -> None:
-    engine = create_engine(database_url)
+def test_a_database_of_something_else_is_left_alone(empty_database_url: str, tmp_path: Path) -> None:
+    engine = create_engine(empty_database_url)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE invoice (number INTEGER)"))
     before = contents(tmp_path)
     with pytest.raises(DatabaseUnrecognised, match=r"it holds .*invoice.* and was left alone"):
-        Store.open(database_url, Origin(actor="ada"))
+        Store.open(empty_database_url, Origin(actor="ada"))
     assert contents(tmp_path) == before
     assert inspect(engine).get_table_names() == ["invoice"]
     engine.dispose()

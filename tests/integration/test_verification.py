@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from registry.anchor import Witness, take
-from registry.chains import MOST_NAMED
-from registry.verification import extent, verify, verify_bytes, verify_rows
+from registry.audit.anchors import Witness, take
+from registry.audit.chains import MOST_NAMED
+from registry.audit.verification import extent, verify, verify_bytes, verify_rows
 from tests.audited import audited_on_postgresql, audited_on_sqlite
 from tests.owner import owning, rewrite_entries, rewrite_versions
 from tests.three_versions import training

@@ -36,9 +36,9 @@ class PostgresServer:
         """Return the SQLAlchemy URL of *database*."""
         return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/{database}"
 
-    def create(self, database: str) -> None:
-        """Make *database*, empty."""
-        self._execute(sql.SQL("CREATE DATABASE {} STRATEGY FILE_COPY"), database)
+    def create(self, database: str, template: str = "template1") -> None:
+        """Make *database*, a copy of the *template*, which is empty unless another is named."""
+        self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY"), database, template)
 
     def drop(self, database: str) -> None:
         """Remove *database*, whoever is still connected."""
@@ -51,9 +51,9 @@ class PostgresServer:
             return True
         return False
 
-    def _execute(self, statement: sql.SQL, database: str) -> None:
+    def _execute(self, statement: sql.SQL, *databases: str) -> None:
         with self._connect() as connection:
-            connection.execute(statement.format(sql.Identifier(database)))
+            connection.execute(statement.format(*map(sql.Identifier, databases)))
 
     def _connect(self) -> psycopg.Connection:
         return psycopg.connect(

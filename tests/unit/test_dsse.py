@@ -14,8 +14,8 @@ from securesystemslib.signer import (  # type: ignore[attr-defined]  # it names 
     SSlibKey,
 )
 
-from registry import dsse
 from registry.exceptions import EnvelopeRefused
+from registry.signing import dsse
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from securesystemslib import dsse as theirs
 from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]  # it names its exports elsewhere
 
-from registry import dsse, keys, signing
+from registry import signing
 from registry.exceptions import InvalidName, KeyUnusable, SignatureInvalid, SignatureMissing
-from registry.keys import SigningKey, TrustedKey
+from registry.signing import dsse, keys, statements
+from registry.signing.keys import SigningKey, TrustedKey
 from registry.tables import GENESIS, ModelVersion, Signature, canonical_json
 
 if TYPE_CHECKING:
@@ -65,13 +66,13 @@ def signed(version: ModelVersion, key: Ed25519PrivateKey = KEY) -> Signature:
 
 def statement(signature: Signature) -> dict[str, Any]:
     opened = dsse.open_envelope(
-        signature.envelope, {signature.key_id: KEY.public_key()}, signing.PAYLOAD_TYPE
+        signature.envelope, {signature.key_id: KEY.public_key()}, statements.PAYLOAD_TYPE
     )
     found: dict[str, Any] = json.loads(opened.payload)
     return found
 
 
-def saying(content: Any, kind: str = signing.PAYLOAD_TYPE) -> Signature:
+def saying(content: Any, kind: str = statements.PAYLOAD_TYPE) -> Signature:
     """A signature by the trusted key below something else."""
     envelope = dsse.sign(
         kind, content if isinstance(content, bytes) else canonical_json(content).encode(), KEY
@@ -87,7 +88,7 @@ def test_what_is_signed_is_an_in_toto_statement_about_bytes_name_number_and_row(
     assert statement(signed(version)) == {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": "churn@4", "digest": {"sha256": version.artifact}}],
-        "predicateType": signing.PREDICATE_TYPE,
+        "predicateType": statements.PREDICATE_TYPE,
         "predicate": {
             "model": "churn",
             "version": 4,

@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import and_, func, select
 
-from registry import dsse
 from registry.artifacts.content import unfinished
-from registry.chains import ENTRIES, VERSIONS, missing, plural, snapshot, stream
+from registry.audit.chains import ENTRIES, VERSIONS, missing, plural, snapshot, stream
 from registry.exceptions import AnchorUnusable, EnvelopeRefused
+from registry.signing import dsse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sqlalchemy import URL, Connection
 
-    from registry.chains import Kind
-    from registry.keys import SigningKey, TrustedKey
+    from registry.audit.chains import Kind
+    from registry.signing.keys import SigningKey, TrustedKey
     from registry.store import Store
 
-PAYLOAD_TYPE = "application/vnd.prefect-model-registry.anchor+json"
+PAYLOAD_TYPE = "application/vnd.prefect-model-registry.audit.anchors+json"
 LONGEST = 2**28
 """An anchor of more characters is not read; a million chains need half of them."""
 

@@ -35,8 +35,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from registry import dsse
 from registry.exceptions import KeyUnusable
+from registry.signing import dsse
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Text, select, tuple_, type_coerce
 
-from registry.chains import stream
+from registry.audit.chains import stream
 from registry.exceptions import InvalidReference
 from registry.references import Reference
 from registry.tables import WHOLE, Row

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, func, select
 
-from registry.chains import ENTRIES, VERSIONS, missing
+from registry.audit.chains import ENTRIES, VERSIONS, missing
 from registry.tables import Row
 from registry.words import count
 
@@ -40,7 +40,7 @@ class Missing(NamedTuple):
 def dangling(connection: Connection, table: Table) -> Iterator[Missing]:
     """What the rows of *table* refer to in vain, each once.
 
-    What the links of a chain say of each other is not looked at here, see ``registry.chains``.
+    What the links of a chain say of each other is not looked at here, see ``registry.audit.chains``.
     """
     for relation in sorted(table.foreign_key_constraints, key=lambda relation: str(relation.name)):
         if not (relation.referred_table is table and table in {VERSIONS.table, ENTRIES.table}):

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from registry import dsse
 from registry.exceptions import (
     EnvelopeRefused,
     InvalidName,
@@ -24,7 +23,8 @@ from registry.exceptions import (
     SignatureInvalid,
     SignatureMissing,
 )
-from registry.keys import read_trusted
+from registry.signing import dsse
+from registry.signing.keys import read_trusted
 from registry.tables import ModelVersion, Signature, canonical_json
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
     from registry.backend import Backend
-    from registry.keys import TrustedKey
+    from registry.signing.keys import TrustedKey
 
     Sign = Callable[[ModelVersion], Signature]
 

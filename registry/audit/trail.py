@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from sqlalchemy import func, null, select, true
 
-from registry.chains import ENTRIES, VERSIONS, moment, snapshot, stream
+from registry.audit.chains import ENTRIES, VERSIONS, moment, snapshot, stream
 from registry.exceptions import RegistryError
 from registry.policy import PromotionPolicy
 from registry.tables import Row, canonical_json
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Select
 
-    from registry.chains import Kind, Raw
+    from registry.audit.chains import Kind, Raw
     from registry.store import Store
 
 Event = dict[str, Any]

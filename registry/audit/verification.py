@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select
 
-from registry.anchor import differences
-from registry.chains import ENTRIES, VERSIONS, follow, snapshot
-from registry.claims import contradictions
-from registry.holdings import damage, held, weight
-from registry.relations import dangling, miscounted
+from registry.audit.anchors import differences
+from registry.audit.chains import ENTRIES, VERSIONS, follow, snapshot
+from registry.audit.claims import contradictions
+from registry.audit.holdings import damage, held, weight
+from registry.audit.relations import dangling, miscounted
 from registry.tables import Row
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from registry.anchor import Witness
+    from registry.audit.anchors import Witness
+    from registry.audit.chains import Chain
     from registry.backend import Backend
-    from registry.chains import Chain
 
     Watch = Callable[[int], None]
 
