@@ -16,6 +16,7 @@ from registry.exceptions import (
     AliasNotSet,
     ArtifactStoreUnavailable,
     InvalidName,
+    InvalidValue,
     ModelNotFound,
     ReasonMissing,
     VersionNotFound,
@@ -210,11 +211,10 @@ def test_an_alert_about_a_version_that_fell_a_while_ago_moves_nothing(registry: 
     assert (entry.kind, entry.evidence["why"], entry.in_force) == ("alerted", "not in force", 2)
 
 
-def test_a_time_without_a_zone_is_local(registry: Registry) -> None:
+def test_a_time_without_a_zone_is_no_time(registry: Registry) -> None:
     local = moved_at(registry, 2).astimezone().replace(tzinfo=None)
-    assert answer(registry, "1", at=local).reference == "churn@2"
-    registry.roll_back("churn", reason="I looked")
-    assert answer(registry, "2", at=local).evidence["why"] == "answered"
+    with pytest.raises(InvalidValue, match="give it a zone"):
+        answer(registry, "1", at=local)
 
 
 @pytest.mark.parametrize(

@@ -55,10 +55,12 @@ def test_a_ready_database_tells_what_is_in_it(run: Any, empty_database_url: str)
     assert found["condition"] == "ready"
     assert (found["version"], found["expected"], found["problem"]) == (HEAD, HEAD, None)
     assert found["server"].startswith(("SQLite 3.", "PostgreSQL 1"))
-    assert {name: found["rows"][name] for name in ("model_version", "ledger_entry", "artifact", "pin")} == {
+    assert {
+        name: found["rows"][name] for name in ("model_version", "ledger_entry", "model_artifact", "pin")
+    } == {
         "model_version": 4,
         "ledger_entry": 3,
-        "artifact": 6,
+        "model_artifact": 6,
         "pin": 0,
     }
     code, out, _ = run(empty_database_url, "status")
