@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 
 POLICY = PromotionPolicy(checks=(Better("accuracy"), Floor("accuracy", 0.4)), min_rows=50)
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # CSV files of nonsense have much to warn of
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # CSV files of nonsense have much to warn of
+]
 
 
 def test_load_with_bytes_replaced_after_registration(invaded: Invaded, arsenal: Arsenal) -> None:
