@@ -1,6 +1,6 @@
 PYTHON ?= .venv/bin/python
 
-.PHONY: check test faults bench demo serve
+.PHONY: check test faults long bench demo serve
 
 check:  ## types, lint, format, import contracts
 	$(PYTHON) -m mypy
@@ -14,8 +14,11 @@ test:  ## everything; `make test ARGS=tests/unit` for the fast ones
 faults:  ## servers killed, lines cut, disks full; SOAK_MINUTES=120 keeps at it
 	$(PYTHON) -m pytest -m faults $(ARGS)
 
+long:  ## simulations of error rates, benchmarks without their figures, the year of the demo
+	$(PYTHON) -m pytest -m long $(ARGS)
+
 bench:  ## ratios within one run
-	$(PYTHON) -m pytest tests/benchmarks --benchmark-enable --numprocesses=0 $(ARGS)
+	$(PYTHON) -m pytest tests/benchmarks -m long --benchmark-enable --numprocesses=0 $(ARGS)
 
 demo:  ## a year of flights, in this folder
 	$(dir $(PYTHON))registry demo

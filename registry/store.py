@@ -615,8 +615,9 @@ def _numbered(session: Session, submission: Submission) -> ModelVersion:
     version.previous_hash, earliest = before or (GENESIS, version.registered_at)
     version.registered_at = max(version.registered_at, earliest)
     version.hash = version.digest()
-    for path, digest in files.items():
-        _add_if_new(session, ArtifactFile(manifest=version.artifact, path=path, digest=digest))
+    if files:
+        listed = [{"manifest": version.artifact, "path": path, "digest": files[path]} for path in files]
+        rows.execute(_insert(session, ArtifactFile).on_conflict_do_nothing(), listed)
     rows.execute(_APPEND, version.model_dump())
     if submission.sign is not None:
         session.add(submission.sign(version))
@@ -686,5 +687,9 @@ def _add_if_new(session: Session, row: SQLModel) -> None:
     table = type(row)
     identity = inspect(table).primary_key_from_instance(row)
     if session.get(table, tuple(identity)) is None:  # SQLite's triggers refuse an insert of what is there
-        insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-        session.exec(insert(table).values(row.model_dump()).on_conflict_do_nothing())
+        session.exec(_insert(session, table).values(row.model_dump()).on_conflict_do_nothing())
+
+
+def _insert(session: Session, table: type[SQLModel]) -> postgresql.Insert | sqlite.Insert:
+    postgres = session.get_bind().dialect.name == "postgresql"
+    return postgresql.insert(table) if postgres else sqlite.insert(table)

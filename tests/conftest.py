@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy machine OpenMP's threads wait for each other
 
 
+@pytest.hookimpl(tryfirst=True)  # before the marks are looked at
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What simulates and what measures takes long."""
+    for item in items:
+        if not {"benchmarks", "simulation"}.isdisjoint(item.path.parts):
+            item.add_marker("long")
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL for the whole session."""

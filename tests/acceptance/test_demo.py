@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from registry.tables import Observation
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Year:

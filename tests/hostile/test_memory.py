@@ -14,6 +14,8 @@ from tests.hostile.corpus import TRICKS
 if TYPE_CHECKING:
     from tests.hostile.conftest import Arsenal
 
+pytestmark = pytest.mark.faults
+
 ROOT = Path(__file__).parents[2]
 ROOM = 2**26
 LOAD = """

@@ -8,9 +8,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.hostile.corpus import CORPUS
 
 ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.faults
 
 
 def test_each_payload_does_under_the_loader_that_it_is_made_for_what_it_says(tmp_path: Path) -> None:

@@ -65,9 +65,9 @@ def rows(table: type[LedgerEntry | ModelVersion]) -> st.SearchStrategy[LedgerEnt
 
 
 @pytest.fixture
-def connection(database_url: str) -> Iterator[Connection]:
+def connection(empty_database_url: str) -> Iterator[Connection]:
     """A database of the two tables without their constraints."""
-    engine, metadata = create_engine(database_url), MetaData()
+    engine, metadata = create_engine(empty_database_url), MetaData()
     for kind in TABLES.values():
         Table(kind.table.name, metadata, *(Column(column.name, column.type) for column in kind.table.c))
     with engine.connect() as connection:

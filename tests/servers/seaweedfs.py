@@ -114,6 +114,7 @@ def _options(folder: Path) -> list[str]:
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         "-s3.autoCreateBucket=false",  # a missing bucket is an error, as on AWS
+        "-volume.max=10000",  # each bucket takes seven, and there is one for each test
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-admin.ui=false",
