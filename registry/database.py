@@ -12,7 +12,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from sqlite3 import sqlite_version
 from time import monotonic
@@ -23,6 +23,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
+    DisconnectionError,
     InterfaceError,
     OperationalError,
     ProgrammingError,
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from collections.abc import Set as AbstractSet
 
-    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, ExecutionContext
-    from sqlalchemy.pool import ConnectionPoolEntry
+    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, Dialect, ExecutionContext
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,6 +74,13 @@ _POSTGRESQL_OPTIONS = {
 _KINDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 _SECRETS = ("password", "sslpassword")  # options that the engine's own URL does not keep
 _ALONE = {"sqlite_begin": "BEGIN IMMEDIATE"}
+_EACH_ALONE: dict[str, dict[str, Any]] = {
+    "sqlite": {"sqlite_begin": None},
+    "postgresql": {"isolation_level": "AUTOCOMMIT"},
+}
+_IDLE = 1.0  # seconds after which a connection is asked whether it still works
+_TIME_IN_SQLITE = text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")
+_TIME_IN_POSTGRESQL = text("SELECT clock_timestamp()")
 _ATTEMPTS = 3
 _PERMISSION_MISSING = "42501"
 _WRITING = ("SELECT", "INSERT", "UPDATE", "DELETE")  # SELECT if it locks
@@ -114,7 +122,7 @@ def connect(url: str) -> Engine:
     engine = _engine(url)
     event.listen(engine, "before_cursor_execute", _refuse_unwritable)
     try:
-        with _translated(shown(engine)):
+        with _translated(engine):
             _bring_up(engine, OPENING[engine.dialect.name])
     except BaseException:
         engine.dispose()
@@ -133,7 +141,7 @@ def upgrade(url: str) -> Upgrade:
     """
     engine = _engine(url)
     try:
-        with _translated(shown(engine)):
+        with _translated(engine):
             return _bring_up(engine, UPGRADING)
     finally:
         engine.dispose()
@@ -148,7 +156,7 @@ def status(url: str) -> Status:
     """
     engine = _engine(url)
     try:
-        with _translated(shown(engine)):
+        with _translated(engine):
             return _status(engine)
     finally:
         engine.dispose()
@@ -165,27 +173,52 @@ def shown_url(url: URL) -> str:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Session]:
-    """A session whose rows can be used after it.
+def asking(engine: Engine) -> Iterator[Session]:
+    """A session for single statements, each of which sees what is committed by then.
+
+    It saves the statements that begin and end a transaction, which take longer than to read a row.
 
     Raises:
         DatabaseUnavailable: The database can't be reached or used.
     """
-    with _translated(shown(engine)), Session(engine, expire_on_commit=False) as session:
+    with _translated(engine), engine.connect() as connection:
+        connection.execution_options(**_EACH_ALONE[engine.dialect.name])
+        with Session(connection, expire_on_commit=False) as session:
+            yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session in one transaction, whose rows can be used after it.
+
+    Raises:
+        DatabaseUnavailable: The database can't be reached or used.
+    """
+    with _translated(engine), Session(engine, expire_on_commit=False) as session:
         yield session
 
 
 @contextmanager
+def changing(engine: Engine) -> Iterator[Connection]:
+    """A connection in one transaction, committed at the end; what an error interrupts leaves nothing.
+
+    Raises:
+        DatabaseUnavailable: The database can't be reached or used.
+    """
+    with _translated(engine), _alone(engine) as alone, alone.begin() as connection:
+        yield connection
+
+
+@contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
-    """A session in one transaction, committed at the end; what an error interrupts leaves nothing.
+    """The session of such a transaction, whose rows can be used after it.
 
     Raises:
         DatabaseUnavailable: The database can't be reached or used.
     """
     with (
-        _translated(shown(engine)),
-        _alone(engine) as alone,
-        Session(alone, expire_on_commit=False) as session,
+        changing(engine) as connection,
+        Session(connection, expire_on_commit=False) as session,
         session.begin(),
     ):
         yield session
@@ -224,13 +257,12 @@ def _alone(engine: Engine) -> Iterator[Engine]:
         yield engine.execution_options(**_ALONE, sqlite_patience=deadline - monotonic())
 
 
-def time_in(session: Session) -> datetime:
+def time_in(rows: Connection) -> datetime:
     """The present moment by the database's clock, in UTC."""
-    if session.get_bind().dialect.name == "postgresql":
-        now: datetime = session.connection().execute(text("SELECT clock_timestamp()")).scalar_one()
+    if rows.dialect.name == "postgresql":
+        now: datetime = rows.execute(_TIME_IN_POSTGRESQL).scalar_one()
         return now.astimezone(UTC)
-    said = session.connection().execute(text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")).scalar_one()
-    return datetime.fromisoformat(said).replace(tzinfo=UTC)
+    return datetime.fromisoformat(rows.execute(_TIME_IN_SQLITE).scalar_one()).replace(tzinfo=UTC)
 
 
 def _bring_up(engine: Engine, mended: AbstractSet[Condition]) -> Upgrade:
@@ -292,12 +324,14 @@ def _engine(url: str) -> Engine:
             return engine
         if parsed.drivername in {"postgresql", "postgresql+psycopg"}:
             parsed = parsed.set(drivername="postgresql+psycopg")
-            return create_engine(
+            engine = create_engine(
                 parsed,
-                pool_pre_ping=True,
                 isolation_level="READ COMMITTED",  # what locks protect is read in a statement after them
                 connect_args=postgresql_options(parsed) | secrets,
             )
+            event.listen(engine, "checkin", _note_when)
+            event.listen(engine, "checkout", partial(_refuse_broken, engine.dialect))
+            return engine
     except ModuleNotFoundError:
         reason = "its driver is missing; pip install 'prefect-model-registry[postgres]'"
         raise DatabaseUnavailable(shown_url(parsed), reason) from None
@@ -387,22 +421,43 @@ def _refuse_unwritable(
             check_bound(value)
 
 
+def _note_when(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+    record.info["used"] = monotonic()
+
+
+def _refuse_broken(
+    dialect: Dialect, connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+) -> None:
+    """Let the pool connect anew where the server is gone; a connection that worked just now is believed."""
+    if monotonic() - record.info.get("used", monotonic()) < _IDLE:
+        return
+    try:
+        dialect.do_ping(connection)
+    except Exception as error:  # the driver's own errors come as they are
+        raise DisconnectionError from error
+
+
 def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     if "sqlite_patience" in options:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout={options['sqlite_patience'] * 1_000:.0f}")
-    connection.exec_driver_sql(options.get("sqlite_begin", "BEGIN"))
+        cursor = connection.connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={options['sqlite_patience'] * 1_000:.0f}")
+        cursor.close()
+    begin = options.get("sqlite_begin", "BEGIN")
+    if begin is not None:
+        connection.exec_driver_sql(begin)
 
 
 @contextmanager
-def _translated(database: str) -> Iterator[None]:
+def _translated(engine: Engine) -> Iterator[None]:
     """Say what the database's own errors mean here; what is not about reaching or using it passes."""
     try:
         yield
     except TimeoutError as error:
         reason = "all of its connections are in use by other threads: let fewer of them use it at once"
-        raise DatabaseUnavailable(database, reason) from error
+        raise DatabaseUnavailable(shown(engine), reason) from error
     except DBAPIError as error:
+        database = shown(engine)
         if error.statement and getattr(error.orig, "sqlstate", None) == _PERMISSION_MISSING:
             raise PermissionMissing(database, str(error.orig).strip(), _who_may(error)) from error
         if isinstance(error, _UNUSABLE) or error.connection_invalidated:

@@ -21,7 +21,6 @@ from registry.database import reading, retried, time_in, writing
 from registry.exceptions import ReasonMissing
 from registry.ledger import fold
 from registry.limits import check_text
-from registry.store import lock_model, require_bytes
 from registry.tables import (
     Artifact,
     ArtifactFile,
@@ -31,6 +30,7 @@ from registry.tables import (
     Pin,
     RegisteredModel,
 )
+from registry.transactions import lock_model, require_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -102,7 +102,7 @@ class Disposal:
         """The artifacts that nobody has leased and nothing refers to; manifests before their files."""
         files = exists().where(col(ArtifactFile.manifest) == col(Artifact.digest))
         with reading(self.store.engine) as session:
-            over = col(Artifact.leased_until) <= time_in(session)
+            over = col(Artifact.leased_until) <= time_in(session.connection())
             idle = select(Artifact).where(over, ~_needed()).order_by(files.desc(), col(Artifact.digest))
             return list(session.exec(idle).all())
 
@@ -117,7 +117,7 @@ class Disposal:
     def now(self) -> datetime:
         """The present moment by the database's clock, which all who write share."""
         with reading(self.store.engine) as session:
-            return time_in(session)
+            return time_in(session.connection())
 
     def held_by(self, model: str) -> list[Holder]:
         """Who among the versions of *model* needs which artifacts, of those that are not purged."""
@@ -174,7 +174,7 @@ class Disposal:
         """
         try:
             with writing(self.store.engine) as session:
-                claim = Artifact(digest=digest, bytes=size, leased_until=time_in(session))
+                claim = Artifact(digest=digest, bytes=size, leased_until=time_in(session.connection()))
                 session.add(claim)
                 session.flush()
                 forget(digest)
@@ -201,7 +201,7 @@ class Disposal:
             standings = {model: _standing(session, model, policy.rollback_window) for model in models}
             holders = _holders(session, lambda one, _: one.in_(digests))
             going = policy.expendable(holders, standings)
-            present = time_in(session)
+            present = time_in(session.connection())
             given_up = [row for row in rows if row.digest in going and row.leased_until <= present]
             for row in given_up:
                 row.purged_at, row.purged_by = present, self.store.origin.actor
@@ -212,7 +212,7 @@ class Disposal:
     def purge_again(self, digest: str) -> None:
         """Purge bytes anew that were leased after their purge, and are referred to by no new row since."""
         with writing(self.store.engine) as session:
-            present = time_in(session)
+            present = time_in(session.connection())
             for row in _locked(session, [digest]):
                 if row.purged_at is not None and row.purged_at < row.leased_until <= present:
                     row.purged_at = present
@@ -259,7 +259,7 @@ def _is_free(session: Session, locked: Artifact) -> bool:
     """Whether nobody needs the bytes of a row that is *locked*, nor is about to."""
     if locked.purged_at is not None:
         return locked.leased_until <= locked.purged_at
-    if locked.leased_until > time_in(session):
+    if locked.leased_until > time_in(session.connection()):
         return False
     needed = select(Artifact.digest).where(Artifact.digest == locked.digest, _needed())
     return session.exec(needed).first() is None
@@ -316,7 +316,7 @@ def _standing(session: Session, model: str, most: int) -> Standing:
         in_force=in_force,
         predecessors=predecessors,
         pins=_pins(session, model),
-        now=time_in(session),
+        now=time_in(session.connection()),
     )
 
 

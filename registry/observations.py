@@ -11,8 +11,8 @@ from registry.database import reading, retried, writing
 from registry.exceptions import AliasConflict
 from registry.health import following
 from registry.ledger import Stamp
-from registry.store import lock_model
 from registry.tables import Announcement, LedgerEntry, Observation
+from registry.transactions import lock_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

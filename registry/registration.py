@@ -13,7 +13,7 @@ import numpy as np
 from registry import lineage, schema, signing, storage
 from registry.limits import brief, check_line, check_parameters
 from registry.references import check_model_name
-from registry.store import Submission, check_same_request
+from registry.submissions import Submission, check_same_request
 from registry.tables import ModelVersion, canonical_json
 
 if TYPE_CHECKING:

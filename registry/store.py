@@ -10,17 +10,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy import bindparam, case, insert, inspect
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import SQLModel, col, delete, func, select, update
+from sqlalchemy import bindparam, case, insert
+from sqlmodel import SQLModel, col, delete, func, select
 
 from registry import leases
-from registry.database import connect, reading, retried, shown, writing
+from registry.database import asking, connect, reading, retried, shown, writing
 from registry.exceptions import (
     AliasNotSet,
     AliasNotSetThen,
     InvalidName,
-    KeyConflict,
     ModelNotFound,
     ReasonMissing,
     VersionNotFound,
@@ -28,12 +26,11 @@ from registry.exceptions import (
 from registry.ledger import Proposal, Reign, Stamp, following
 from registry.limits import LARGEST_NUMBER, check_text
 from registry.references import LATEST, Reference
+from registry.submissions import TRAINED_ALIKE, Submission, append
 from registry.tables import (
     CHOICES,
-    GENESIS,
     MOVES,
     Artifact,
-    ArtifactFile,
     DatasetRecord,
     Evaluation,
     LedgerEntry,
@@ -45,6 +42,7 @@ from registry.tables import (
     TrustedType,
     now,
 )
+from registry.transactions import add_if_new, lock_model, require_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -58,28 +56,36 @@ R = TypeVar("R", bound=SQLModel)
 
 _MOST_PASSED = 500  # versions that one statement leaves out
 
-# what each registration does while others wait: to make a statement takes longer than to run it
-_MODEL = col(ModelVersion.model) == bindparam("model")
-_TRAINING = _MODEL, col(ModelVersion.training) == bindparam("training")
-_LOCK = select(RegisteredModel.name).where(col(RegisteredModel.name) == bindparam("model")).with_for_update()
-_TRAINED_ALIKE = (  # of several only the newest can still have its bytes
-    select(ModelVersion)
-    .join(Artifact, col(Artifact.digest) == col(ModelVersion.artifact))
-    .where(*_TRAINING, col(Artifact.purged_at).is_(None))
-    .order_by(col(ModelVersion.renewal).desc())
+# what programs ask again and again: to make a statement takes longer than to run it
+_VERSION = select(ModelVersion).where(
+    col(ModelVersion.model) == bindparam("model"), col(ModelVersion.number) == bindparam("number")
+)
+_OF_ALIAS = col(LedgerEntry.model) == bindparam("model"), col(LedgerEntry.alias) == bindparam("alias")
+_NEWEST_ENTRY = select(LedgerEntry).where(*_OF_ALIAS).order_by(col(LedgerEntry.sequence).desc()).limit(1)
+_REIGN = (
+    select(LedgerEntry.in_force, LedgerEntry.in_force_since)
+    .where(*_OF_ALIAS)
+    .order_by(col(LedgerEntry.sequence).desc())
     .limit(1)
 )
-_RENEWALS = select(func.count()).where(*_TRAINING)
-_NEXT_NUMBER = (
-    update(RegisteredModel)
+_IN_FORCE = select(ModelVersion).where(
+    col(ModelVersion.model) == bindparam("model"),
+    col(ModelVersion.number)
+    == select(LedgerEntry.in_force)
+    .where(*_OF_ALIAS)
+    .order_by(col(LedgerEntry.sequence).desc())
+    .limit(1)
+    .scalar_subquery(),
+)
+_LAST = select(ModelVersion).where(
+    col(ModelVersion.model) == bindparam("model"),
+    col(ModelVersion.number)
+    == select(RegisteredModel.last_version)
     .where(col(RegisteredModel.name) == bindparam("model"))
-    .values(last_version=RegisteredModel.last_version + 1)
-    .returning(col(RegisteredModel.last_version))
+    .scalar_subquery(),
 )
-_BEFORE = select(ModelVersion.hash, ModelVersion.registered_at).where(
-    _MODEL, col(ModelVersion.number) == bindparam("number")
-)
-_APPEND = insert(ModelVersion)
+_APPEND_ENTRY = insert(LedgerEntry)
+_WRITTEN = select(LedgerEntry).where(*_OF_ALIAS, col(LedgerEntry.key) == bindparam("key"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,27 +106,6 @@ class Origin:
         check_text("actor", self.actor)
         check_text("run id", self.flow_run_id or "")
         check_text("run id", self.task_run_id or "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """A version that is to be appended; the store numbers and seals it.
-
-    Attributes:
-        version: Its row, but for the number, the renewal and the hashes. Its bytes are put and leased.
-        trained_on: The rows that it was fitted on.
-        request: Digest of the training data and the parameters, by which a reused key is noticed.
-        key: Names the request, if it has a name.
-        files: Of a folder: the digests of its files, by path.
-        sign: Vouches for the version once it is numbered and sealed.
-    """
-
-    version: ModelVersion
-    trained_on: DatasetRecord
-    request: str
-    key: str | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
-    sign: Callable[[ModelVersion], Signature] | None = None
 
 
 @dataclass(frozen=True)
@@ -204,7 +189,7 @@ class Store:
             .where(col(ModelVersion.number) > last - most)
             .order_by(col(ModelVersion.registered_at).desc(), col(ModelVersion.number).desc())
         )
-        with reading(self.engine) as session:
+        with asking(self.engine) as session:
             return [f"{model}@{number}" for model, number in session.exec(newest.limit(most))]
 
     def version(self, model: str, number: int) -> ModelVersion:
@@ -214,8 +199,7 @@ class Store:
             ModelNotFound: There is no such model.
             VersionNotFound: There is no such version of it.
         """
-        known = select(ModelVersion).where(ModelVersion.model == model, ModelVersion.number == number)
-        found = self._first(known) if 0 < number <= LARGEST_NUMBER else None
+        found = self._first(_VERSION, model=model, number=number) if 0 < number <= LARGEST_NUMBER else None
         if found is None:
             self.require_model(model)
             raise VersionNotFound(model, number)
@@ -231,25 +215,23 @@ class Store:
         """
         if isinstance(reference.selector, int):
             return self.version(reference.model, reference.selector)
-        if reference.selector == LATEST:
-            return self.version(reference.model, self.require_model(reference.model).last_version)
-        reign = self.reign(reference.model, reference.selector, at)
-        if reign.version is None:
-            self.require_model(reference.model)
-            if at is not None:
-                raise AliasNotSetThen(reference.model, reference.selector, at.isoformat(timespec="seconds"))
-            raise AliasNotSet(reference.model, reference.selector)
-        return self.version(reference.model, reign.version)
+        model, alias = reference.model, reference.selector
+        if alias == LATEST:
+            found = self._first(_LAST, model=model)
+        elif at is None:
+            found = self._first(_IN_FORCE, model=model, alias=alias)
+        else:
+            found = self._in_force_at(model, alias, at)
+        if found is None:
+            self.require_model(model)
+            raise AliasNotSet(model, alias)
+        return found
 
     def reign(self, model: str, alias: str, at: datetime | None = None) -> Reign:
         """What is in force under the alias, or what was *at* a time."""
-        newest = select(LedgerEntry.in_force, LedgerEntry.in_force_since).where(
-            LedgerEntry.model == model, LedgerEntry.alias == alias
-        )
-        if at is not None:
-            newest = newest.where(LedgerEntry.recorded_at <= at)
-        with reading(self.engine) as session:
-            found = session.exec(newest.order_by(col(LedgerEntry.sequence).desc()).limit(1)).first()
+        newest = _REIGN if at is None else _REIGN.where(LedgerEntry.recorded_at <= at)
+        with asking(self.engine) as session:
+            found = session.exec(newest, params={"model": model, "alias": alias}).first()
         return Reign() if found is None else Reign(version=found[0], since=found[1])
 
     def history(self, model: str, alias: str | None = None) -> list[LedgerEntry]:
@@ -309,7 +291,7 @@ class Store:
 
     def entry_at(self, model: str, alias: str, sequence: int) -> LedgerEntry:
         """The entry of the alias with this number."""
-        with reading(self.engine) as session:
+        with asking(self.engine) as session:
             return session.get_one(LedgerEntry, (model, alias, sequence))
 
     def aliases(self, model: str) -> dict[str, int]:
@@ -342,7 +324,7 @@ class Store:
             LedgerEntry.dataset == dataset,
             col(LedgerEntry.kind).in_(("promoted", "held", "rejected")),
         )
-        with reading(self.engine) as session:
+        with asking(self.engine) as session:
             return session.exec(judged).one()
 
     def registered_as(self, model: str, key: str) -> Registration | None:
@@ -351,15 +333,15 @@ class Store:
 
     def trained_alike(self, model: str, training: str) -> ModelVersion | None:
         """The version whose estimator and training data have this digest, and whose bytes are there."""
-        with reading(self.engine) as session:
-            return session.exec(_TRAINED_ALIKE, params={"model": model, "training": training}).first()
+        with asking(self.engine) as session:
+            return session.exec(TRAINED_ALIKE, params={"model": model, "training": training}).first()
 
     def fitted_alike(self, version: ModelVersion) -> list[int]:
         """The numbers of the versions whose estimator is that of *version*, itself among them."""
         alike = select(ModelVersion.number).where(
             ModelVersion.model == version.model, ModelVersion.fitted == version.fitted
         )
-        with reading(self.engine) as session:
+        with asking(self.engine) as session:
             return list(session.exec(alike.order_by(col(ModelVersion.number))))
 
     def evaluation(self, version: ModelVersion, dataset: str) -> Evaluation | None:
@@ -390,7 +372,7 @@ class Store:
 
     def dataset(self, fingerprint: str) -> DatasetRecord:
         """What is known of a dataset that some row names."""
-        with reading(self.engine) as session:
+        with asking(self.engine) as session:
             return session.get_one(DatasetRecord, fingerprint)
 
     def trusted_types(self) -> list[TrustedType]:
@@ -415,7 +397,6 @@ class Store:
         """Keep collections away from *artifacts*, sizes by digest, until rows that need them are there."""
         leases.lease(self.engine, artifacts, self.lease_time)
 
-    @retried
     def append_version(self, submission: Submission) -> ModelVersion:
         """Give the version the next number, unless its key or an identical training has one already.
 
@@ -423,33 +404,13 @@ class Store:
             KeyConflict: The key was used for another request.
             LeaseExpired: A collection took the version's bytes: put them again.
         """
-        model, key = submission.version.model, submission.key
-        with writing(self.engine) as session:
-            if not _locked(session, model):
-                _add_if_new(session, RegisteredModel(name=model, created_at=self.clock()))
-                lock_model(session, model)
-            known = self._known_version(session, submission)
-            if known is None:
-                known = _numbered(session, submission)
-            if key is not None and session.get(Registration, (model, key)) is None:
-                session.add(
-                    Registration(
-                        model=model,
-                        key=key,
-                        number=known.number,
-                        request=submission.request,
-                        flow_run_id=self.origin.flow_run_id,
-                        registered_by=self.origin.actor,
-                        registered_at=self.clock(),
-                    )
-                )
-            return known
+        return append(self.engine, submission, self._stamp())
 
     @retried
     def append_signature(self, signature: Signature) -> Signature:
         """Add the *signature*, unless its key signed the version before: that signature is returned."""
         with writing(self.engine) as session:
-            _add_if_new(session, signature)
+            add_if_new(session, signature)
             return session.get_one(Signature, (signature.model, signature.number, signature.key_id))
 
     @retried
@@ -463,12 +424,12 @@ class Store:
         """
         with writing(self.engine) as session:
             lock_model(session, evaluation.model)
-            leases.hold(session, [evaluation.predictions])
-            _add_if_new(session, dataset)
+            leases.hold(session.connection(), [evaluation.predictions])
+            add_if_new(session, dataset)
             evaluation.evaluated_at = _after_the_last(session, evaluation)
-            _add_if_new(session, evaluation)
+            add_if_new(session, evaluation)
             for metric in metrics:
-                _add_if_new(session, metric)
+                add_if_new(session, metric)
             session.flush()
             session.expire_all()
             key = (evaluation.model, evaluation.number, evaluation.dataset)
@@ -491,19 +452,16 @@ class Store:
         """
         with writing(self.engine) as session:
             lock_model(session, proposal.model)
-            entries = select(LedgerEntry).where(
-                LedgerEntry.model == proposal.model, LedgerEntry.alias == proposal.alias
-            )
+            alias = {"model": proposal.model, "alias": proposal.alias}
             if proposal.key is not None:
-                written = session.exec(entries.where(LedgerEntry.key == proposal.key)).first()
+                written = session.exec(_WRITTEN, params=alias | {"key": proposal.key}).first()
                 if written is not None:
                     return written
             if proposal.kind in MOVES:
                 require_bytes(session, proposal.model, proposal.version)
-            newest = session.exec(entries.order_by(col(LedgerEntry.sequence).desc()).limit(1)).first()
-            stamp = Stamp(actor=self.origin.actor, at=self.clock(), flow_run_id=self.origin.flow_run_id)
-            entry = following(newest, proposal, stamp)
-            session.add(entry)
+            newest = session.exec(_NEWEST_ENTRY, params=alias).first()
+            entry = following(newest, proposal, self._stamp())
+            session.connection().execute(_APPEND_ENTRY, entry.model_dump())
             return entry
 
     def trust(self, name: str, reason: str) -> TrustedType:
@@ -517,7 +475,7 @@ class Store:
         check_text("reason", reason)
         row = TrustedType(name=name, reason=reason, trusted_by=self.origin.actor, trusted_at=self.clock())
         with writing(self.engine) as session:
-            _add_if_new(session, row)
+            add_if_new(session, row)
             return session.get_one(TrustedType, name)
 
     def distrust(self, name: str) -> None:
@@ -527,13 +485,23 @@ class Store:
 
     # Transactions
 
+    def _stamp(self) -> Stamp:
+        return Stamp(actor=self.origin.actor, at=self.clock(), flow_run_id=self.origin.flow_run_id)
+
     def _read(self, statement: SelectOfScalar[R]) -> list[R]:
-        with reading(self.engine) as session:
+        with asking(self.engine) as session:
             return list(session.exec(statement).all())
 
-    def _first(self, statement: SelectOfScalar[R]) -> R | None:
-        with reading(self.engine) as session:
-            return session.exec(statement.limit(1)).first()
+    def _first(self, statement: SelectOfScalar[R], **parameters: object) -> R | None:
+        with asking(self.engine) as session:
+            return session.exec(statement, params=parameters).first()
+
+    def _in_force_at(self, model: str, alias: str, at: datetime) -> ModelVersion | None:
+        number = self.reign(model, alias, at).version
+        if number is None:
+            self.require_model(model)
+            raise AliasNotSetThen(model, alias, at.isoformat(timespec="seconds"))
+        return self._first(_VERSION, model=model, number=number)
 
     def _newest_rise(
         self, model: str, alias: str, below: int | None, passed: Sequence[int]
@@ -544,7 +512,7 @@ class Store:
             .where(*_rises(model, alias, below), col(LedgerEntry.in_force).not_in(passed[-_MOST_PASSED:]))
             .order_by(col(LedgerEntry.sequence).desc())
         )
-        with reading(self.engine) as session:
+        with asking(self.engine) as session:
             return session.exec(rises.limit(1)).first()
 
     def _passed_over_by(self, model: str, alias: str, risen: int, below: int | None) -> int | None:
@@ -561,7 +529,7 @@ class Store:
             .having(func.min(rollback) == first)
             .order_by(first.desc())
         )
-        with reading(self.engine) as session:
+        with asking(self.engine) as session:
             return session.exec(targets.limit(1)).first()
 
     def _last_move(
@@ -572,7 +540,7 @@ class Store:
         )
         if until is not None:
             moves = moves.where(LedgerEntry.sequence <= until)
-        with reading(self.engine) as session:
+        with asking(self.engine) as session:
             return session.exec(moves.order_by(col(LedgerEntry.sequence).desc()).limit(1)).first()
 
     def require_model(self, model: str) -> RegisteredModel:
@@ -585,58 +553,6 @@ class Store:
         if found is None:
             raise ModelNotFound(model)
         return found
-
-    def _known_version(self, session: Session, submission: Submission) -> ModelVersion | None:
-        version, key = submission.version, submission.key
-        answered = None if key is None else session.get(Registration, (version.model, key))
-        if answered is not None:
-            check_same_request(answered, submission.request)
-        known = session.exec(_TRAINED_ALIKE, params=_training(version)).first()
-        if known is None and answered is not None:
-            return session.get_one(ModelVersion, (answered.model, answered.number))
-        return known
-
-
-def _training(version: ModelVersion) -> dict[str, str]:
-    return {"model": version.model, "training": version.training}
-
-
-def _numbered(session: Session, submission: Submission) -> ModelVersion:
-    """Append the version after the last one of its model, sealed, and signed if somebody signs."""
-    version, files = submission.version, submission.files
-    leases.hold(session, {version.artifact, *files.values()})
-    _add_if_new(session, submission.trained_on)
-    rows = session.connection()
-    version.renewal = rows.execute(_RENEWALS, _training(version)).scalar_one()
-    version.number = rows.execute(_NEXT_NUMBER, {"model": version.model}).scalar_one()
-    version.previous = version.number - 1 or None
-    before = rows.execute(_BEFORE, {"model": version.model, "number": version.previous}).first()
-    # a clock that was set back must not let a later version look earlier
-    version.previous_hash, earliest = before or (GENESIS, version.registered_at)
-    version.registered_at = max(version.registered_at, earliest)
-    version.hash = version.digest()
-    if files:
-        listed = [{"manifest": version.artifact, "path": path, "digest": files[path]} for path in files]
-        rows.execute(_insert(session, ArtifactFile).on_conflict_do_nothing(), listed)
-    rows.execute(_APPEND, version.model_dump())
-    if submission.sign is not None:
-        session.add(submission.sign(version))
-    return version
-
-
-def require_bytes(session: Session, model: str, number: int) -> None:
-    """Let nobody count on a version whose bytes were purged; a purge waits for the model's lock, too."""
-    purged = (
-        select(Artifact)
-        .join(ModelVersion, col(ModelVersion.artifact) == col(Artifact.digest))
-        .where(
-            ModelVersion.model == model,
-            ModelVersion.number == number,
-            col(Artifact.purged_at).is_not(None),
-        )
-    )
-    if (artifact := session.exec(purged).first()) is not None:
-        raise leases.purged(artifact, f"{model}@{number}")
 
 
 def _after_the_last(session: Session, evaluation: Evaluation) -> datetime:
@@ -662,34 +578,3 @@ def _moves(model: str, alias: str) -> tuple[Any, ...]:
         LedgerEntry.alias == alias,
         LedgerEntry.in_force_since == LedgerEntry.sequence,
     )
-
-
-def lock_model(session: Session, model: str) -> None:
-    """Let no other transaction write about *model* until this one ends."""
-    if not _locked(session, model):
-        raise ModelNotFound(model)
-
-
-def _locked(session: Session, model: str) -> bool:
-    return session.connection().execute(_LOCK, {"model": model}).first() is not None
-
-
-def check_same_request(answered: Registration, request: str) -> None:
-    """Raise KeyConflict if the key of an *answered* registration is used for another *request*."""
-    if answered.request != request:
-        raise KeyConflict(
-            answered.key, f"{answered.model}@{answered.number}", "the training data or a parameter"
-        )
-
-
-def _add_if_new(session: Session, row: SQLModel) -> None:
-    """Add *row* unless its key is there, or another transaction is adding it at this moment."""
-    table = type(row)
-    identity = inspect(table).primary_key_from_instance(row)
-    if session.get(table, tuple(identity)) is None:  # SQLite's triggers refuse an insert of what is there
-        session.exec(_insert(session, table).values(row.model_dump()).on_conflict_do_nothing())
-
-
-def _insert(session: Session, table: type[SQLModel]) -> postgresql.Insert | sqlite.Insert:
-    postgres = session.get_bind().dialect.name == "postgresql"
-    return postgresql.insert(table) if postgres else sqlite.insert(table)

@@ -12,7 +12,7 @@ from uuid import uuid4
 from registry import Registry, storage
 from registry.database import reading, time_in
 from registry.settings import RegistrySettings, open_backend
-from registry.store import Submission
+from registry.submissions import Submission
 from registry.tables import Evaluation, ModelVersion
 from tests.integration.conftest import a_dataset, a_version_row
 from tests.integration.conftest import digest as digest_of
@@ -94,7 +94,7 @@ def register_folder(registry: Registry, *contents: str) -> ModelVersion:
 def database_time(registry: Registry) -> datetime:
     """What time it is by the database's clock."""
     with reading(registry.backend.rows.engine) as session:
-        return time_in(session)
+        return time_in(session.connection())
 
 
 def kept(registry: Registry) -> set[str]:

@@ -14,7 +14,8 @@ from uuid import uuid4
 
 import psycopg
 
-from registry.store import Origin, Store, Submission
+from registry.store import Origin, Store
+from registry.submissions import Submission
 from registry.tables import DatasetRecord, ModelVersion, now
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import insert, text
 
 from registry.references import Reference
-from registry.store import Origin, Store, Submission
+from registry.store import Origin, Store
+from registry.submissions import Submission
 from registry.tables import DatasetRecord, LedgerEntry, ModelVersion
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from tests.faults.places import Place, register
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registry.store import Submission
+    from registry.submissions import Submission
     from registry.tables import ModelVersion
 
 

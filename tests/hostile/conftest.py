@@ -15,7 +15,7 @@ from sqlalchemy.event import listen
 from registry import Registry, storage
 from registry.exceptions import RegistryError
 from registry.ledger import Proposal
-from registry.store import Submission
+from registry.submissions import Submission
 from registry.tables import Evaluation, Metric, ModelVersion
 from tests.examples import fit, make_dataset
 from tests.hostile.corpus import CORPUS

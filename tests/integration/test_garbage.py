@@ -304,7 +304,7 @@ def test_asking_for_references_in_the_statement_that_waits_loses_what_is_referre
         collecting = Thread(target=collect)
         with writing(rows.engine) as session:
             purged = session.get_one(Artifact, digest)
-            purged.purged_at, purged.purged_by, purged.purged_because = time_in(session), "ada", "retention"
+            purged.purged_at, purged.purged_by, purged.purged_because = time_in(session.connection()), "ada", "retention"
         put(registry, "an orphan so far")
         version = append(registry, digest, sign=collect_meanwhile)
         collecting.join()

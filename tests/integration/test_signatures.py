@@ -25,7 +25,7 @@ from registry.exceptions import (
 )
 from registry.settings import open_backend
 from registry.signing import keys
-from registry.store import Submission
+from registry.submissions import Submission
 from registry.tables import ModelVersion, Signature
 from tests.examples import fit, make_dataset
 from tests.integration.conftest import a_dataset, a_version_row

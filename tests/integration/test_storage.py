@@ -46,7 +46,7 @@ def lease_of(store: Store, digest: str) -> timedelta:
     artifact = store.artifact(digest)
     assert artifact is not None
     with Session(store.engine) as session:
-        return artifact.leased_until - time_in(session)
+        return artifact.leased_until - time_in(session.connection())
 
 
 def purge(store: Store, digest: str, *, after: timedelta) -> None:

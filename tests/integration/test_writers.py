@@ -19,7 +19,8 @@ from sqlalchemy import event, text
 
 from registry import database
 from registry.exceptions import DatabaseUnavailable
-from registry.store import Store, Submission
+from registry.store import Store
+from registry.submissions import Submission
 from registry.tables import ModelVersion
 from tests.integration.conftest import a_dataset, a_version_row, digest
 
