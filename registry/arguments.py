@@ -33,6 +33,15 @@ def moment(text: str) -> datetime:
         raise typer.BadParameter("write a time such as 2026-03-01 or 2026-03-01T12:00+00:00") from None
 
 
+def tags(given: Sequence[str]) -> dict[str, str]:
+    """Tags that were written as ``key=value``; the first equals sign ends the key."""
+    pairs = [text.partition("=") for text in given]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise typer.BadParameter(f"{key!r} is no KEY=VALUE, such as team=risk")
+    return {key: value for key, _, value in pairs}
+
+
 # Batches of live rows
 
 

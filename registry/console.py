@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from registry.garbage import Garbage
     from registry.migrations import Upgrade
     from registry.policy import PromotionDecision
+    from registry.search import Page, Ranking
     from registry.signing import Voucher
     from registry.tables import (
         Artifact,
@@ -63,6 +64,7 @@ _SCHEMA = {
     Condition.SHARED: "in use by other programs alone",
     Condition.FOREIGN: "no registry, and some of its tables have names that a registry needs",
 }
+_OF_A_TAG = {"key", "value", "set_by", "set_at"}
 _COLOURS = {
     "promoted": "green",
     "promote": "green",
@@ -152,6 +154,41 @@ def show_versions(
             *([marks.get(version.number, "")] if marks else []),
         )
     out.print(table)
+
+
+def show_page(page: Page, ranking: Ranking | None, *, json: bool) -> None:
+    """The versions that were found, and the values that rank them; beside them, how to go on."""
+    values: Sequence[float | None] = page.values or [None] * len(page.versions)
+    rows = list(zip(page.versions, values, strict=True))
+    if json:
+        found = [
+            {"reference": version.reference, "value": value} | version.model_dump(mode="json")
+            for version, value in rows
+        ]
+        _print_json({"versions": found, "next": page.next})
+        return
+    ranked = [visible(ranking.metric)] if ranking else []
+    table = _table("version", *ranked, "estimator", "registered", "by")
+    for version, value in rows:
+        table.add_row(
+            version.reference,
+            *([_number(value)] if ranked else []),
+            version.estimator.rpartition(".")[2],
+            _minute(version.registered_at),
+            visible(version.registered_by),
+        )
+    out.print(table if rows else "there is no such version")
+    if page.next:
+        note(f"there are more: the same with --after {page.next}")
+
+
+def show_tags(tags: Mapping[str, str], *, json: bool) -> None:
+    """The tags of a version or a model, one a line."""
+    if json:
+        _print_json(tags)
+        return
+    for key, value in tags.items():
+        say(f"{key}={value}")
 
 
 def show_version(dossier: Dossier, *, json: bool) -> None:
@@ -496,6 +533,7 @@ def _dossier(dossier: Dossier) -> dict[str, Any]:
         "training_data": trained_on.model_dump(mode="json"),
         "evaluations": [_evaluation(evaluation) for evaluation in dossier.evaluations],
         "ledger": [entry.model_dump(mode="json") for entry in dossier.entries],
+        "tags": [tag.model_dump(mode="json", include=_OF_A_TAG) for tag in dossier.tags],
         "pin": dossier.pin and dossier.pin.model_dump(mode="json"),
         "purged": dossier.purged and dossier.purged.model_dump(mode="json"),
         "signatures": [
@@ -520,6 +558,7 @@ def _facts(dossier: Dossier) -> dict[str, str]:
         "predicts": data.target,
         "columns": ", ".join(f"{column['name']}: {column['dtype']}" for column in version.input_schema),
         "artifact": f"{version.artifact} ({size}, {version.serialization})",
+        "tags": ", ".join(f"{tag.key} = {tag.value}" for tag in dossier.tags) or NOTHING,
         **_keeping(dossier),
         "signed": "; ".join(map(_voucher, dossier.vouchers)) or NOTHING,
         "registered": f"{_moment(version.registered_at)} by {version.registered_by}",

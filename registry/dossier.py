@@ -10,6 +10,7 @@ from registry.exceptions import ArtifactCorrupted, ArtifactMissing, DataError, I
 from registry.policy import PromotionDecision
 from registry.references import CHAMPION
 from registry.signing import vouchers
+from registry.tags import Tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         Observation,
         Pin,
     )
+    from registry.tags import Tag
 
 MOST_MEASURED = 12
 """The bounds of no more evaluations than these, the newest, are computed."""
@@ -45,6 +47,7 @@ class Dossier:
         datasets: The datasets that the version and its evaluations name, by fingerprint.
         evaluations: How it was measured, oldest first.
         entries: What was decided about it, under all aliases, oldest first.
+        tags: What is noted on it, by key.
         pin: Why no retention policy gives its bytes up; None if one may.
         purged: When and why its bytes were given up; None if they were not.
         vouchers: Its signatures, oldest first, each with what can be said of it here.
@@ -61,6 +64,7 @@ class Dossier:
     evaluations: Sequence[Evaluation]
     entries: Sequence[LedgerEntry]
     health: Sequence[Observation]
+    tags: Sequence[Tag] = ()
     pin: Pin | None = None
     purged: Artifact | None = None
     vouchers: Sequence[Voucher] = ()
@@ -106,6 +110,7 @@ def gather(backend: Backend, version: ModelVersion) -> Dossier:
         evaluations=evaluations,
         entries=[entry for entry in history if _concerns(entry, version.number)],
         health=[row for alias in in_force for row in observed(backend, model, alias)],
+        tags=Tags(rows).of(version),
         pin=Disposal(rows).pins(model).get(version.number),
         purged=Disposal(rows).purged(model).get(version.number),
         vouchers=vouchers(backend, version),

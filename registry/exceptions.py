@@ -7,6 +7,7 @@
     ├── InvalidReference            text that is not "name@version", "name@alias" or "name@latest"
     ├── InvalidPolicy               a policy that could not decide anything
     ├── InvalidValue                a number, or a time, that no database could keep as it is
+    ├── InvalidInterval             a time between two looks that nobody could keep to
     ├── InvalidParameters           parameters that have no JSON form, or are too much of it
     ├── ReasonMissing               a ledger entry that would not say why
     ├── ApprovalError
@@ -23,6 +24,7 @@
     │   ├── AliasNotSet
     │   │   └── AliasNotSetThen     nothing was in force at that time
     │   ├── NeverInForce            a version that never held the alias under which it is to be watched
+    │   ├── DatasetNotFound
     │   ├── BaselineMissing         a version that was never measured by the metric it is to be watched by
     │   └── BlockNotFound           no such block was saved in Prefect
     ├── Conflict
@@ -141,6 +143,15 @@ class InvalidValue(RegistryError):
 
 
 @dataclass(eq=False)
+class InvalidInterval(RegistryError):
+    """Nobody can look at something so often, or so seldom."""
+
+    seconds: str
+    longest: int
+    wording = "an interval can't have {seconds} seconds: give more than 0, and at most {longest:,}"
+
+
+@dataclass(eq=False)
 class InvalidParameters(RegistryError):
     """Parameters can't be written down."""
 
@@ -246,6 +257,14 @@ class VersionNotFound(NotFound):
     model: str
     number: int
     wording = "model {model!r} has no version {number}: `registry versions {model}` lists those it has"
+
+
+@dataclass(eq=False)
+class DatasetNotFound(NotFound):
+    """No version was trained on such rows, and none was evaluated on them."""
+
+    fingerprint: str
+    wording = "nothing was trained or judged on a dataset {fingerprint!r}: `registry show REF` names datasets"
 
 
 @dataclass(eq=False)

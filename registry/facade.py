@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from registry.retention import Plan, RetentionPolicy
     from registry.rollback import Alert
     from registry.scoring import Batch
+    from registry.search import Page, Ranking
     from registry.serving import LoadedModel
     from registry.signing import Verify
     from registry.suspicion import Reading
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         Signature,
         TrustedType,
     )
+    from registry.tags import Tagged
 
 
 class Registry:
@@ -351,6 +353,40 @@ class Registry:
         """The newest versions of *model*, oldest first, but only so many."""
         return self.backend.rows.page_of_versions(model, most=most)[::-1]
 
+    def search(  # noqa: PLR0913, what there is to ask
+        self,
+        *,
+        model: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        alias: str | None = None,
+        ranking: Ranking | None = None,
+        most: int = 50,
+        after: str | None = None,
+    ) -> Page:
+        """The versions to which all of this applies, a page at a time: see ``search``.
+
+        The newest come first, or with an *alias* those that are in force under it, by model, or with a
+        *ranking* the best. Times are those of registration, until excluded. ``page.next``, given as *after*
+        to the same search, leads to the page after it.
+
+        Raises:
+            ModelNotFound: There is no such model.
+            InvalidName: *after* is of another search, or the alias or a tag can't be one.
+            InvalidValue: A time has no zone, or a number can't be one.
+        """
+        from registry.search import Search, find
+
+        asked = Search(model=model, tags=tags or {}, since=since, until=until, alias=alias, ranking=ranking)
+        return find(self.backend.rows, asked, most=most, after=after)
+
+    def tags(self, subject: str) -> dict[str, str]:
+        """The tags of a version, ``churn@7``, or of a model, ``churn``, by key."""
+        from registry.tags import Tags
+
+        return {tag.key: tag.value for tag in Tags(self.backend.rows).of(self._tagged(subject))}
+
     def aliases(self, model: str) -> dict[str, int]:
         """The versions of *model* in force, by alias."""
         return self.backend.rows.aliases(model)
@@ -421,7 +457,11 @@ class Registry:
         return alarms(self.backend, model, check_alias(alias), AGAIN if again is None else again)
 
     def dataset(self, fingerprint: str) -> DatasetRecord:
-        """What is known of a dataset that a version or an evaluation names."""
+        """What is known of a dataset that a version or an evaluation names.
+
+        Raises:
+            DatasetNotFound: None does.
+        """
         return self.backend.rows.dataset(fingerprint)
 
     def history(self, model: str, *, alias: str | None = None) -> list[LedgerEntry]:
@@ -521,6 +561,27 @@ class Registry:
         from registry.disposal import Disposal
 
         Disposal(self.backend.rows).unpin(self.resolve(reference))
+
+    def tag(self, subject: str, tags: Mapping[str, str]) -> None:
+        """Note *tags*, values by key, on a version, ``churn@7``, or on a model, ``churn``; all, or none.
+
+        Tags are notes, and no evidence: who may write may change them, and nothing is decided by them.
+
+        Raises:
+            InvalidName: A key or a value can't be kept, or there would be too many, see ``limits``.
+        """
+        from registry.tags import Tags
+
+        Tags(self.backend.rows).put(self._tagged(subject), tags)
+
+    def untag(self, subject: str, *keys: str) -> None:
+        """Take the tags of these *keys* from a version or a model, if it has them."""
+        from registry.tags import Tags
+
+        Tags(self.backend.rows).remove(self._tagged(subject), keys)
+
+    def _tagged(self, subject: str) -> Tagged:
+        return self.resolve(subject) if "@" in subject else self.backend.rows.require_model(subject)
 
     def pins(self, model: str) -> dict[int, Pin]:
         """The pins of *model*, by the version's number."""

@@ -30,6 +30,8 @@ Kind = Literal[
     "run id",
     "slice",
     "source",
+    "tag",
+    "tag value",
     "target",
     "text",
     "value",
@@ -49,11 +51,16 @@ LONGEST: dict[Kind, int] = {
     "run id": 256,
     "slice": 500,  # in an index, of which a PostgreSQL's row has room for 2,704 bytes
     "source": 4_000,
+    "tag": 250,
+    "tag value": 5_000,
     "target": 1_000,
     "text": 2**24,  # whatever a row holds: evidence, a schema, the reasons of a policy
     "value": 2**16,  # a text among the parameters
 }
 """So many characters a text of each kind may have."""
+
+MOST_TAGS = 100
+"""So many tags a model or a version may have."""
 
 LARGEST_PARAMETERS = 2**16
 """So many bytes of JSON the parameters of a version may have."""

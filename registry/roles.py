@@ -25,6 +25,8 @@ _WRITES = {
     "model_artifact": "INSERT, UPDATE (leased_until, purged_at, purged_by, purged_because), DELETE",
     "model_artifact_file": "INSERT, DELETE",
     "pin": "INSERT, UPDATE (reason, pinned_by, pinned_at), DELETE",
+    "model_tag": "INSERT, UPDATE (value, set_by, set_at), DELETE",
+    "version_tag": "INSERT, UPDATE (value, digest, set_by, set_at), DELETE",
 }
 """What a writer does with each table, where that is not to INSERT alone."""
 

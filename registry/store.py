@@ -18,6 +18,7 @@ from registry.database import asking, connect, reading, retried, shown, writing
 from registry.exceptions import (
     AliasNotSet,
     AliasNotSetThen,
+    DatasetNotFound,
     InvalidName,
     ModelNotFound,
     ReasonMissing,
@@ -371,9 +372,15 @@ class Store:
         )
 
     def dataset(self, fingerprint: str) -> DatasetRecord:
-        """What is known of a dataset that some row names."""
-        with asking(self.engine) as session:
-            return session.get_one(DatasetRecord, fingerprint)
+        """What is known of a dataset that some row names.
+
+        Raises:
+            DatasetNotFound: None does.
+        """
+        found = self._first(select(DatasetRecord).where(DatasetRecord.fingerprint == fingerprint))
+        if found is None:
+            raise DatasetNotFound(fingerprint)
+        return found
 
     def trusted_types(self) -> list[TrustedType]:
         """The allow-list: exact names of types that artifacts may contain."""

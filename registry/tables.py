@@ -116,6 +116,14 @@ def _finite(column: str) -> CheckConstraint:
     return CheckConstraint(f"{column} BETWEEN -{most} AND {most}", name=f"{column}_is_finite")
 
 
+def _tag_key() -> CheckConstraint:
+    return CheckConstraint("length(key) BETWEEN 1 AND 250", name="key_has_a_length")
+
+
+def _tag_value() -> CheckConstraint:
+    return CheckConstraint("length(value) <= 5000", name="value_has_a_length")
+
+
 class Row(SQLModel):
     """Base of the registry's tables, which share no metadata with the tables of the program around them."""
 
@@ -245,6 +253,8 @@ class ModelVersion(Row, table=True):
         _digest("previous_hash"),
         Index(None, "artifact"),
         Index(None, "model", "fitted"),
+        Index(None, "registered_at", "model", "number"),
+        Index(None, "model", "registered_at", "number", unique=True),  # tags refer to it
     )
 
     model: str = Field(primary_key=True)
@@ -299,6 +309,58 @@ class Pin(Row, table=True):
     reason: str
     pinned_by: str
     pinned_at: datetime = Field(default_factory=now)
+
+
+class ModelTag(Row, table=True):
+    """A note on a model. It may change, and nothing is decided by it."""
+
+    __tablename__ = "model_tag"
+    __table_args__ = (
+        ForeignKeyConstraint(["model"], ["registered_model.name"]),
+        _tag_key(),
+        _tag_value(),
+    )
+
+    model: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    value: str
+    set_by: str
+    set_at: datetime = Field(default_factory=now)
+
+
+class VersionTag(Row, table=True):
+    """A note on a version. It may change, and nothing is decided by it.
+
+    The digest, of the key and the value, is what is searched for, because a value may be longer than an index
+    of PostgreSQL has room for. The version's time is repeated for the order in which versions are found.
+    """
+
+    __tablename__ = "version_tag"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["model", "registered_at", "number"],
+            ["model_version.model", "model_version.registered_at", "model_version.number"],
+        ),
+        _tag_key(),
+        _tag_value(),
+        _digest("digest"),
+        Index(None, "digest", "registered_at", "model", "number"),
+        Index(None, "model", "digest", "registered_at", "number"),
+    )
+
+    model: str = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    key: str = Field(primary_key=True)
+    value: str
+    digest: str
+    registered_at: datetime
+    set_by: str
+    set_at: datetime = Field(default_factory=now)
+
+    @staticmethod
+    def digest_of(key: str, value: str) -> str:
+        """SHA-256 of a tag."""
+        return hashlib.sha256(canonical_json([key, value]).encode()).hexdigest()
 
 
 class Signature(Row, table=True):
@@ -401,6 +463,7 @@ class Metric(Row, table=True):
         ),
         CheckConstraint("rows > 0", name="has_rows"),
         _finite("value"),
+        Index(None, "dataset", "name", "slice", "value", "model", "number"),
     )
 
     model: str = Field(primary_key=True)
@@ -472,6 +535,14 @@ class LedgerEntry(Row, table=True):
             postgresql_where=text("in_force_since = sequence"),
         ),
         Index(None, "model", "dataset"),
+        Index(
+            "ix_ledger_entry_firsts",
+            "alias",
+            "model",
+            "sequence",
+            sqlite_where=text("sequence = 1"),
+            postgresql_where=text("sequence = 1"),
+        ),
     )
 
     model: str = Field(primary_key=True)

@@ -11,7 +11,7 @@ import typer
 from registry import arguments, console
 from registry.cli import audit
 from registry.cli.audit import Trusted
-from registry.cli.options import Json, Reason, Ref, open_registry
+from registry.cli.options import Json, Reason, Ref, Subject, open_registry
 
 if TYPE_CHECKING:
     from registry.facade import Registry
@@ -125,6 +125,31 @@ def unpin(ref: Ref) -> None:
     version = registry.resolve(ref)
     registry.unpin(version.reference)
     console.say(f"{version.reference} is not pinned")
+
+
+@app.command()
+def tag(
+    subject: Subject,
+    tags: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="A key that is there changes.")],
+) -> None:
+    """Note something on a version or a model; nothing is decided by it."""
+    open_registry().tag(subject, arguments.tags(tags))
+    console.say(f"{subject} is tagged")
+
+
+@app.command()
+def untag(
+    subject: Subject, keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Of the tags.")]
+) -> None:
+    """Take tags from a version or a model, if it has them."""
+    open_registry().untag(subject, *keys)
+    console.say(f"{subject} has no tag {' or '.join(keys)}")
+
+
+@app.command()
+def tags(subject: Subject, *, json: Json = False) -> None:
+    """List the tags of a version or a model."""
+    console.show_tags(open_registry().tags(subject), json=json)
 
 
 @app.command()

@@ -11,7 +11,9 @@ import typer
 
 from registry import arguments, console
 from registry.cli.options import Alias, Data, Json, Last, Name, Ref, open_registry, read_rows, writing
-from registry.references import CHAMPION, LATEST, Reference
+from registry.references import CHAMPION, LATEST, Reference, check_model_name
+from registry.search import Ranking, fingerprint_of
+from registry.tables import WHOLE
 
 if TYPE_CHECKING:
     from registry.facade import Registry
@@ -34,6 +36,59 @@ def versions(name: Name, *, last: Last = None, json: Json = False) -> None:
     told = listed, registry.aliases(name)
     marks = dict.fromkeys(registry.pins(name), "pinned") | dict.fromkeys(registry.purged(name), "purged")
     console.show_versions(*told, marks, json=json)
+
+
+@app.command()
+def search(
+    model: Annotated[
+        str | None, typer.Option(parser=check_model_name, metavar="NAME", help="Of this model.")
+    ] = None,
+    tag: Annotated[list[str], typer.Option(metavar="KEY=VALUE", help="Tagged so; may be repeated.")] = [],  # noqa: B006, read only
+    since: Annotated[
+        datetime | None,
+        typer.Option(parser=arguments.moment, metavar="TIME", help="Registered then or later."),
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(parser=arguments.moment, metavar="TIME", help="Registered before then.")
+    ] = None,
+    alias: Annotated[str | None, typer.Option(help="In force under this alias, by model.")] = None,
+    metric: Annotated[str | None, typer.Option(help="The best first, by this metric on a --dataset.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="FINGERPRINT", help="Of the dataset; its first digits will do.")
+    ] = None,
+    slice_: Annotated[str, typer.Option("--slice", help="Of the dataset.")] = WHOLE,
+    above: Annotated[float | None, typer.Option(help="Only where the metric is greater.")] = None,
+    limit: Annotated[int, typer.Option(help="So many on a page.", min=1)] = 50,
+    after: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="The page after the one that ended with it.")
+    ] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Find the versions to which all of this applies, a page at a time, the newest first."""
+    registry = open_registry()
+    ranking = _ranking(registry, metric, dataset, slice_, above)
+    page = registry.search(
+        model=model,
+        tags=arguments.tags(tag),
+        since=since,
+        until=until,
+        alias=alias,
+        ranking=ranking,
+        most=limit,
+        after=after,
+    )
+    console.show_page(page, ranking, json=json)
+
+
+def _ranking(
+    registry: Registry, metric: str | None, dataset: str | None, part: str, above: float | None
+) -> Ranking | None:
+    if metric is not None and dataset is not None:
+        return Ranking(metric, fingerprint_of(registry.backend.rows, dataset), part, above)
+    if (metric, dataset, part, above) != (None, None, WHOLE, None):
+        raise typer.BadParameter("to rank versions, give both --metric and --dataset")
+    return None
 
 
 @app.command()

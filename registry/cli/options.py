@@ -28,6 +28,7 @@ Name = Annotated[
     str, typer.Argument(metavar="NAME", parser=check_model_name, help="Name of a model, such as churn.")
 ]
 Ref = Annotated[str, typer.Argument(metavar="REF", help="Such as churn@7, churn@champion or churn@latest.")]
+Subject = Annotated[str, typer.Argument(metavar="REF|NAME", help="A version, churn@7, or a model, churn.")]
 Alias = Annotated[str, typer.Option(help="What is, or is to be, in force.")]
 Reason = Annotated[str, typer.Option(parser=_reason, metavar="TEXT", help="Why; it goes into the ledger.")]
 Data = Annotated[str, typer.Option(help="Parquet or CSV file, on disk or s3://.")]

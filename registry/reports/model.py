@@ -186,7 +186,12 @@ def _what(dossier: Dossier) -> list[list[str]]:
         [f"From {count(len(columns), 'column')}", _listed(columns)],
         ["Artifact", f"{count(version.artifact_bytes, 'byte')}, {markdown(version.serialization)}"],
         ["SHA-256", version.artifact],
+        *([["Tags", _listed([_tag(tag.key, tag.value) for tag in dossier.tags])]] if dossier.tags else []),
     ]
+
+
+def _tag(key: str, value: str) -> str:
+    return f"{markdown(key, _LONGEST_VALUE)} = {markdown(value, _LONGEST_VALUE)}"
 
 
 def _origin(dossier: Dossier, runs: Mapping[str, str]) -> list[list[str]]:

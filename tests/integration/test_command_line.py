@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -247,6 +247,17 @@ def test_an_alias_is_resolved_as_of_a_time(run: Terminal, registry: Registry) ->
         assert run("resolve", "churn@champion", "--at", zoned).out == f"{name}\n"
         assert run("resolve", "churn@champion", "--at", local).out == f"{name}\n"
     assert run("resolve", "churn@champion", "--at", "2999-01-01").out == "churn@3\n"
+
+
+def test_an_export_is_of_a_time_with_or_without_a_zone(run: Terminal, registry: Registry) -> None:
+    second, third = (registry.resolve(f"churn@{number}").registered_at for number in (2, 3))
+    for since, until in (
+        (second.isoformat(), third.astimezone(timezone(timedelta(hours=-9))).isoformat()),
+        (second.astimezone().replace(tzinfo=None).isoformat(), third.isoformat()),
+    ):
+        (event,) = run("audit", "export", "--since", since, "--until", until).lines
+        assert json.loads(event)["version"] == 2
+    assert run("audit", "export", "--since", "yesterday").status == 2
 
 
 def test_before_the_first_entry_nothing_was_in_force(run: Terminal, registry: Registry) -> None:
@@ -567,6 +578,70 @@ def test_what_is_pinned_is_marked_and_keeps_its_bytes(run: Terminal, registry: R
     assert run("pin", "churn@1", "--reason", " ").status == 2
 
 
+def test_versions_are_searched_page_by_page(run: Terminal) -> None:
+    first = run("search", "--model", "churn", "--limit", "2")
+    assert [words[0] for words in first.words[1:]] == ["churn@3", "churn@2"]
+    assert first.err.startswith("there are more: the same with --after ")
+    token = first.err.split()[-1]
+    last = run("search", "--model", "churn", "--limit", "2", "--after", token)
+    assert ([words[0] for words in last.words[1:]], last.err) == (["churn@1"], "")
+    foreign = run("search", "--after", token)
+    assert (foreign.status, "pass the next of the page before" in foreign.error) == (2, True)
+
+
+def test_the_best_versions_are_found_with_their_values(run: Terminal, registry: Registry) -> None:
+    digits = holdout().fingerprint[:12]
+    measured = {
+        evaluation.number: evaluation.metrics["accuracy"]
+        for number in (1, 2, 3)
+        for evaluation in registry.evaluations(f"churn@{number}")
+    }
+    found = run("search", "--metric", "accuracy", "--dataset", digits, "--json").json["versions"]
+    assert {version["number"]: version["value"] for version in found} == measured
+    assert [version["number"] for version in found] == [3, 2, 1]
+    above = str(measured[2])
+    shown = run("search", "--metric", "accuracy", "--dataset", digits, "--above", above)
+    assert [words[:2] for words in shown.words] == [
+        ["version", "accuracy"],
+        ["churn@3", f"{measured[3]:.4f}"],
+    ]
+
+
+@pytest.mark.parametrize("lone", [["--metric", "accuracy"], ["--dataset", "f" * 64], ["--above", "0.5"]])
+def test_a_ranking_needs_a_metric_and_the_rows(run: Terminal, lone: list[str]) -> None:
+    answer = run("search", *lone)
+    assert (answer.status, "give both --metric and --dataset" in answer.err) == (2, True)
+
+
+def test_all_that_is_asked_for_narrows_the_search(run: Terminal, registry: Registry) -> None:
+    put_in_force(registry, 1, 2)
+    registry.tag("churn@2", {"team": "risk", "stage": "shadow"})
+    for words, found in (
+        (["--alias", "champion"], ["churn@2"]),
+        (["--tag", "team=risk", "--tag", "stage=shadow"], ["churn@2"]),
+        (["--tag", "team=risk", "--tag", "stage=live"], []),
+        (["--since", "2999-01-01"], []),
+        (["--until", "1999-01-01"], []),
+        (["--since", "1999-01-01", "--until", "2999-01-01"], ["churn@3", "churn@2", "churn@1"]),
+    ):
+        answer = run("search", *words)
+        assert [line.split()[0] for line in answer.lines if line.startswith("churn")] == found
+        assert answer.status == 0
+    assert run("search", "--alias", "canary").out == "there is no such version\n"
+
+
+def test_a_version_and_a_model_are_tagged_and_untagged(run: Terminal) -> None:
+    assert run("tag", "churn@1", "team=risk", "note=a=b").out == "churn@1 is tagged\n"
+    assert run("tag", "churn", "team=growth").out == "churn is tagged\n"
+    assert run("tags", "churn@1").lines == ["note=a=b", "team=risk"]
+    assert "note = a=b, team = risk" in " ".join(run("show", "churn@1").out.split())
+    assert run("untag", "churn@1", "note", "team").out == "churn@1 has no tag note or team\n"
+    assert (run("tags", "churn@1").out, run("tags", "churn").out) == ("", "team=growth\n")
+    assert run("show", "churn@1", "--json").json["tags"] == []
+    odd = run("tag", "churn@1", "team")
+    assert (odd.status, "'team' is no KEY=VALUE" in odd.err) == (2, True)
+
+
 @pytest.mark.parametrize("hours", ["-1", "nan", "inf", "1e300", "many"])
 def test_a_grace_period_is_a_number_of_hours(run: Terminal, hours: str) -> None:
     answer = run("gc", "--hours", hours)
@@ -587,6 +662,7 @@ def test_the_demo_leaves_a_registry_alone_that_has_its_model(run: Terminal, regi
 def test_every_reading_command_speaks_json(run: Terminal, registry: Registry, data: str) -> None:
     put_in_force(registry, 1)
     registry.assign("churn@2", reason=HOSTILE)
+    registry.tag("churn@1", {"team": "risk", "note": HOSTILE})
     decision = run("promote", "churn@3", "--data", data, "--better", "accuracy", "--json")
     assert (decision.json["verdict"], decision.json["look"]) == ("promote", 1)
     answers = {
@@ -597,6 +673,8 @@ def test_every_reading_command_speaks_json(run: Terminal, registry: Registry, da
             "show churn@3",
             "history churn",
             "resolve churn@champion",
+            "search --tag team=risk",
+            "tags churn@1",
             f"evaluate churn@2 --data {data} --metric roc_auc --slice origin",
             f"compare churn@3 churn@2 --data {data} --metric accuracy",
             "verify",
@@ -614,6 +692,9 @@ def test_every_reading_command_speaks_json(run: Terminal, registry: Registry, da
     assert [entry["reason"] for entry in found["history"]][:2] == ["because of 1", HOSTILE]
     assert set(found["evaluate"]["slices"]) == {"origin=0", "origin=1", "origin=2"}
     assert found["compare"]["results"][0]["difference"] > 0
+    assert [version["reference"] for version in found["search"]["versions"]] == ["churn@1"]
+    assert found["search"]["next"] is None
+    assert found["tags"] == {"note": HOSTILE, "team": "risk"}
     assert found["verify"] == {"checked": 8, "problems": [], "remarks": []}
     assert found["gc"] == {"removed": [], "kept": {}, "strays": []}
 

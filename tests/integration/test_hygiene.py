@@ -15,7 +15,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sqlalchemy import func, literal, select, union_all
 
-from registry import Alert, Dataset, Floor, MonitoringPolicy, PromotionPolicy, Registry
+from registry import Alert, Dataset, Floor, MonitoringPolicy, PromotionPolicy, Ranking, Registry
 from registry.exceptions import (
     AliasConflict,
     InvalidObservation,
@@ -205,6 +205,7 @@ NAMES: dict[str, Door] = {
     "reference": lambda registry, name: registry.resolve(f"{name}@champion"),
     "alias in a reference": lambda registry, name: registry.load(f"churn@{name}"),
     "history": lambda registry, name: registry.history("churn", alias=name),
+    "alias that is searched for": lambda registry, name: registry.search(alias=name),
     "versions": lambda registry, name: registry.versions(name),
     "health": lambda registry, name: registry.health(name),
     "type": lambda registry, name: registry.trust(name, reason="a reason"),
@@ -220,11 +221,52 @@ def test_names_follow_one_pattern(twins: Twins, door: str) -> None:
         assert len(refusals(twins, NAMES[door], name)) == 1, name
 
 
+NO_KEYS = {**NO_LINES, "blank": "  ", "long": "x" * 251}
+TAGS: dict[str, Door] = {
+    "key of a version's": lambda registry, key: registry.tag("churn@1", {"team": "risk", key: "v"}),
+    "key of a model's": lambda registry, key: registry.tag("churn", {"team": "risk", key: "v"}),
+    "key that is searched for": lambda registry, key: registry.search(tags={key: "v"}),
+}
+
+
+@pytest.mark.parametrize("poison", NO_KEYS)
+@pytest.mark.parametrize("door", TAGS)
+def test_a_tag_has_a_key_that_people_can_read(twins: Twins, door: str, poison: str) -> None:
+    [said] = refusals(twins, TAGS[door], NO_KEYS[poison])
+    assert "is not a valid tag: use 1 to 250 printable characters" in said
+
+
+VALUES: dict[str, Door] = {
+    "of a version": lambda registry, value: registry.tag("churn@1", {"team": "risk", "k": value}),
+    "of a model": lambda registry, value: registry.tag("churn", {"team": "risk", "k": value}),
+    "that is searched for": lambda registry, value: registry.search(tags={"k": value}),
+}
+
+
+@pytest.mark.parametrize("poison", ["a\0b", "a\ud800", "x" * 5_001], ids=["NUL", "surrogate", "long"])
+@pytest.mark.parametrize("door", VALUES)
+def test_a_tag_has_a_value_that_every_database_keeps(twins: Twins, door: str, poison: str) -> None:
+    [said] = refusals(twins, VALUES[door], poison)
+    assert "is not a valid tag value: " in said
+
+
+def test_nobody_searches_for_more_tags_than_there_can_be(twins: Twins) -> None:
+    too_many = {str(number): "" for number in range(100_000)}
+    [said] = refusals(twins, lambda registry, tags: registry.search(tags=tags), too_many)
+    assert said == "InvalidValue: tags 100000 can't be written down: search for at most 100"
+
+
 UNREADABLE: dict[str, Door] = {
     "aliases": lambda registry, name: registry.aliases(name),
     "dataset": lambda registry, name: registry.dataset(name),
     "distrust": lambda registry, name: registry.distrust(name),
     "observations": lambda registry, name: registry.observations("churn", metric=name),
+    "search by model": lambda registry, name: registry.search(model=name),
+    "search by metric": lambda registry, name: registry.search(ranking=Ranking(name, "0" * 64)),
+    "search by slice": lambda registry, name: registry.search(ranking=Ranking("r2", "0" * 64, slice=name)),
+    "search by dataset": lambda registry, name: registry.search(ranking=Ranking("r2", name)),
+    "tags": lambda registry, name: registry.tags(name),
+    "untag": lambda registry, name: registry.untag("churn@1", name),
     "health": lambda registry, name: registry.health("churn", alias=name),
 }
 
@@ -338,6 +380,18 @@ NUMBERS: dict[str, tuple[Door, Any, type[RegistryError]]] = {
         )
         for most in (-1, 0, 2**70)
     },
+    **{
+        f"{most} on a page": (lambda registry, most: registry.search(most=most), most, InvalidValue)
+        for most in (-1, 0, 2**70)
+    },
+    **{
+        f"above {value:.0e}": (
+            lambda registry, value: registry.search(ranking=Ranking("r2", "0" * 64, above=value)),
+            value,
+            InvalidValue,
+        )
+        for value in (float("nan"), float("inf"), -np.inf, 2**70)
+    },
     "confidence": (
         lambda registry, confidence: registry.compare(
             "churn@1", "churn@2", HOLDOUT, metrics=["accuracy"], confidence=confidence
@@ -367,6 +421,8 @@ TIMES: dict[str, Door] = {
     "resolve": lambda registry, at: registry.resolve("churn@champion", at=at),
     "observe": lambda registry, at: observe(registry, at=at),
     "alert": lambda registry, at: answer(registry, at=at),
+    "search since": lambda registry, at: registry.search(since=at),
+    "search until": lambda registry, at: registry.search(until=at),
 }
 NO_TIMES = {
     "without a zone": datetime(2026, 3, 3, 12),  # noqa: DTZ001, that is what is tested

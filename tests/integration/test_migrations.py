@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import shutil
+import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import Engine, create_engine, event, inspect, text
 
 import registry
 from registry.database import connect, upgrade
@@ -26,43 +27,28 @@ from registry.exceptions import (
     UpgradeFailed,
 )
 from registry.migrations import HEAD, VERSION_TABLE
+from registry.search import Search, find
 from registry.tables import GENESIS, Row
-from tests.outdated import ROWS, TABLES, connected, digest, held, insert, make_outdated, version
+from registry.tags import Tags
+from tests.forks import forks
+from tests.outdated import (
+    ROWS,
+    TABLES,
+    connected,
+    digest,
+    held,
+    insert,
+    make_outdated,
+    to_revision,
+    version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from sqlalchemy import Engine
+    from multiprocessing.synchronize import Event
 
     from registry.store import Store
     from registry.tables import ModelVersion
-
-WAIT_AT = """
-import sys, time
-from sqlalchemy import Engine, event
-from registry.database import upgrade
-
-@event.listens_for(Engine, "after_cursor_execute")
-def wait(connection, cursor, statement, *others):
-    if sys.argv[2] in statement:
-        print("there", flush=True)
-        time.sleep(60)
-
-upgrade(sys.argv[1])
-"""
-
-WAIT_IN_THE_COPY = """
-import sys, time
-from registry.database import connect
-from registry.migrations import backup
-
-def wait(*others):
-    print("there", flush=True)
-    time.sleep(60)
-
-backup.shutil.copymode = wait
-connect(sys.argv[1])
-"""
 
 WITHOUT_ROOM = """
 import resource, signal, sys
@@ -74,7 +60,9 @@ connect(sys.argv[1])
 """
 
 ADDED = {"previous", "renewal", "previous_hash", "hash"}  # to model_version
+TAGGED = Search(tags={"team": "risk"})
 AT_ONCE = 8
+PATIENCE = 60
 ROOT = Path(registry.__file__).parents[1]
 
 
@@ -110,9 +98,7 @@ def outdated_postgresql(make_postgres_database: Callable[[], str]) -> str:
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[ProcessPoolExecutor]:
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__, "psycopg", "alembic.command"])
-    with ProcessPoolExecutor(AT_ONCE, mp_context=context) as pool:
+    with ProcessPoolExecutor(AT_ONCE, mp_context=forks()) as pool:
         list(pool.map(time.sleep, [0.2] * AT_ONCE))  # they are all there
         yield pool
 
@@ -254,6 +240,29 @@ def test_an_upgraded_database_is_as_one_that_was_made_anew(
     upgraded, anew = make_store(outdated), make_store(make_empty_database())
     assert described(upgraded.engine) == described(anew.engine)
     assert guards(upgraded.engine) == guards(anew.engine)
+
+
+def test_a_database_of_the_schema_before_is_upgraded_with_its_rows(
+    outdated: str, make_empty_database: Callable[[], str], make_store: Callable[..., Store]
+) -> None:
+    to_third(outdated)
+    before = held(outdated)
+    assert upgrade(outdated).before == "0003"
+    assert held(outdated) == before
+    upgraded, anew = make_store(outdated), make_store(make_empty_database())
+    assert described(upgraded.engine) == described(anew.engine)
+    assert guards(upgraded.engine) == guards(anew.engine)
+    Tags(upgraded).put(upgraded.version("churn", 2), {"team": "risk"})
+    assert [version.number for version in find(upgraded, TAGGED, most=9).versions] == [2]
+
+
+def to_third(url: str) -> None:
+    with connected(url) as engine, engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        if engine.dialect.name == "sqlite":
+            driver.execute("PRAGMA foreign_keys=OFF")
+        to_revision("0003", connection)
+        connection.commit()
 
 
 def test_the_versions_of_each_model_are_chained(outdated: str, make_store: Callable[..., Store]) -> None:
@@ -403,7 +412,7 @@ def test_a_postgresql_is_upgraded_only_when_someone_says_so(outdated_postgresql:
     connect(outdated_postgresql).dispose()
 
 
-@pytest.mark.parametrize("found", ["0001", "0004", "9999"])
+@pytest.mark.parametrize("found", ["0001", "0005", "9999"])
 @pytest.mark.parametrize("bring_up", [connect, upgrade])
 def test_a_database_of_an_unknown_schema_version_is_left_alone(
     make_store: Callable[..., Store], empty_database_url: str, bring_up: Callable[[str], Any], found: str
@@ -544,7 +553,7 @@ def test_an_upgrade_that_is_killed_changes_nothing_and_the_next_is_whole(
 def test_a_copy_that_is_killed_is_made_again(outdated_sqlite: Path) -> None:
     url = f"sqlite:///{outdated_sqlite}"
     before = held(url)
-    begin_and_die(WAIT_IN_THE_COPY, url)
+    begin_and_die(copy_and_wait, url)
     copy = outdated_sqlite.with_name("registry.schema-0002.db")
     assert copies_of(outdated_sqlite) == [copy.with_name(f"{copy.name}.part")]
     assert found_version(url) == "0002"
@@ -567,14 +576,34 @@ def test_where_there_is_no_room_for_a_copy_there_is_no_upgrade(outdated_sqlite: 
 
 def upgrade_and_die(url: str, statement: str) -> None:
     """Upgrade the database in a process that is killed right after the *statement*."""
-    begin_and_die(WAIT_AT, url, statement)
+    begin_and_die(upgrade_and_wait, url, statement)
 
 
-def begin_and_die(script: str, *arguments: str) -> None:
-    """Run the *script* in a process that is killed when it says that it is there."""
-    command = [sys.executable, "-c", script, *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603, our own
-        assert process.stdout is not None
-        assert process.stdout.readline() == "there\n"
-        process.kill()
-    assert process.returncode < 0
+def upgrade_and_wait(there: Event, url: str, statement: str) -> None:
+    @event.listens_for(Engine, "after_cursor_execute")
+    def wait(_connection: Any, _cursor: Any, executed: str, *_others: Any) -> None:
+        if statement in executed:
+            there.set()
+            time.sleep(PATIENCE)
+
+    upgrade(url)
+
+
+def copy_and_wait(there: Event, url: str) -> None:
+    def wait(*_: Any) -> None:
+        there.set()
+        time.sleep(PATIENCE)
+
+    setattr(shutil, "copymode", wait)  # noqa: B010, the last step of a copy, whose type says more
+    connect(url)
+
+
+def begin_and_die(work: Callable[..., None], *arguments: str) -> None:
+    """Do the *work* in a process that is killed when it says that it is there."""
+    there = forks().Event()
+    process = forks().Process(target=work, args=(there, *arguments))
+    process.start()
+    assert there.wait(PATIENCE)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL

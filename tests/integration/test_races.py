@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import Manager, get_context
+from multiprocessing import Manager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +21,7 @@ from registry.rollback import Alert
 from registry.store import Origin, Store
 from registry.tables import GENESIS, ModelVersion
 from tests.examples import fit, make_dataset
+from tests.forks import forks
 from tests.integration.conftest import a_version_row, append_row
 
 if TYPE_CHECKING:
@@ -72,17 +73,14 @@ def registry(place: Place) -> Iterator[Registry]:
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[ProcessPoolExecutor]:
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__, "registry.rollback", "registry.promotion", "psycopg"])
-    with ProcessPoolExecutor(AT_ONCE, mp_context=context) as pool:
+    with ProcessPoolExecutor(AT_ONCE, mp_context=forks()) as pool:
         list(pool.map(time.sleep, [0.2] * AT_ONCE))  # they are all there
         yield pool
 
 
 @pytest.fixture(scope="module")
 def crowd() -> Iterator[ProcessPoolExecutor]:
-    context = get_context("forkserver")
-    with ProcessPoolExecutor(WRITERS, mp_context=context) as pool:
+    with ProcessPoolExecutor(WRITERS, mp_context=forks()) as pool:
         list(pool.map(time.sleep, [0.5] * WRITERS))
         yield pool
 

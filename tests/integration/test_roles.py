@@ -32,7 +32,7 @@ HOLDOUT = make_dataset(rows=500, seed=1, name="february")
 MARCH = make_dataset(rows=100, seed=2, name="march")
 POLICY = PromotionPolicy(checks=(Better("accuracy"),))
 EAGER = RetentionPolicy(keep_last=0, keep_younger_than=timedelta(0))
-MUTABLE = {"model_artifact", "model_artifact_file", "pin", "trusted_type"}
+MUTABLE = {"model_artifact", "model_artifact_file", "pin", "model_tag", "version_tag", "trusted_type"}
 EVIDENCE = sorted(Row.metadata.tables.keys() - MUTABLE)
 OURS = sorted([*Row.metadata.tables, VERSION_TABLE])
 
@@ -129,6 +129,10 @@ def test_a_writer_lives_a_versions_whole_life(
     registry.pin("churn@1", reason="for the auditors")
     registry.pin("churn@1", reason="for the auditors of this year")
     registry.unpin("churn@1")
+    for subject in ("churn", "churn@1"):
+        registry.tag(subject, {"team": "risk", "stage": "shadow"})
+        registry.tag(subject, {"team": "growth"})
+        registry.untag(subject, "stage")
     registry.clear("churn", reason="it retires")
     assert registry.resolve("churn@latest").number == 2
     assert [finding for finding in registry.verify() if finding.problem] == []
@@ -155,6 +159,7 @@ def test_a_reader_reads_all_there_is(team: Team, open_as: Callable[[str], Regist
     assert [entry.kind for entry in registry.history("churn")] == ["assigned", "promoted", "rolled-back"]
     assert [each.batch for each in registry.observations("churn", metric="accuracy")] == ["monday"]
     assert registry.dossier("churn@2").evaluations
+    assert len(registry.search(model="churn").versions) == 2
     assert registry.trusted()
     assert [finding for finding in registry.verify() if finding.problem] == []
 
@@ -167,6 +172,9 @@ WRITES: dict[str, Callable[[Registry], Any]] = {
     "observe": lambda registry: registry.observe("churn@1", metric="accuracy", value=0.7, rows=9, batch="x"),
     "pin": lambda registry: registry.pin("churn@1", reason="for the auditors"),
     "unpin": lambda registry: registry.unpin("churn@1"),
+    "tag": lambda registry: registry.tag("churn@1", {"team": "risk"}),
+    "tag a model": lambda registry: registry.tag("churn", {"team": "risk"}),
+    "untag": lambda registry: registry.untag("churn@1", "team"),
     "trust": lambda registry: registry.trust("sklearn.svm.SVC", reason="read"),
     "distrust": lambda registry: registry.distrust("numpy.dtype"),
 }

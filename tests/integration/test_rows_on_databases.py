@@ -21,6 +21,7 @@ from sqlalchemy import CheckConstraint, ForeignKeyConstraint, UniqueConstraint, 
 
 from registry.store import Origin, Store
 from registry.tables import GENESIS, LedgerEntry
+from tests import outdated
 from tests.integration.conftest import digest
 
 if TYPE_CHECKING:
@@ -150,34 +151,9 @@ def after_fraud(number: int) -> Row:
 
 
 def observation(sequence: int, **others: Any) -> Row:
-    return {
-        "model": "churn",
-        "alias": "champion",
-        "metric": "accuracy",
-        "sequence": sequence,
-        "previous": sequence - 1 or None,
-        "version": 2,
-        "since": 2,
-        "batch": f"day {sequence}",
-        "at": NOON,
-        "value": 0.9,
-        "rows": 1_000,
-        "late": False,
-        "floor": 0.88,
-        "evidence": 0.01,
-        "status": "healthy",
-        "alarm": None,
-        "decided": None,
-        "healthy": sequence,
-        "served": sequence,
-        "target": None,
-        "champion_only": 0,
-        "target_only": 0,
-        "state": "{}",
-        "policy": "{}",
-        "actor": "ada",
-        "recorded_at": NOON,
-    } | others
+    """It has the same columns as ever."""
+    unsaid = {"alarm": None, "decided": None, "target": None}
+    return outdated.observation(sequence) | unsaid | {"at": NOON, "recorded_at": NOON} | others
 
 
 FIRST_OF_ANOTHER = {"alias": "canary", "replaced": 0, "replaced_since": 0}
@@ -219,6 +195,9 @@ AN_ANNOUNCEMENT: Row = {
 }
 A_FILE: Row = {"manifest": digest("artifact 1"), "path": "weights.bin", "digest": digest("file")}
 A_PIN: Row = {"model": "churn", "number": 1, "reason": "an audit", "pinned_by": "ada", "pinned_at": NOON}
+A_TAG: Row = {"key": "team", "value": "risk", "set_by": "ada", "set_at": NOON}
+A_MODEL_TAG: Row = A_TAG | {"model": "churn"}
+A_VERSION_TAG: Row = A_TAG | {"model": "churn", "number": 1, "digest": digest("tag"), "registered_at": NOON}
 A_SIGNATURE: Row = {"model": "churn", "number": 1, "key_id": "k1", "envelope": "{}", "signed_at": NOON}
 SUSPECT: Row = {"status": "suspect", "alarm": 3, "healthy": 0}
 HELD: list[tuple[str, Row]] = [
@@ -238,6 +217,8 @@ HELD: list[tuple[str, Row]] = [
         for number in (1, 2, 3, 4)
     ),
     ("pin", A_PIN),
+    ("model_tag", A_MODEL_TAG),
+    ("version_tag", A_VERSION_TAG),
     ("signature", A_SIGNATURE),
     ("registration", A_REGISTRATION),
     ("evaluation", AN_EVALUATION),
@@ -249,7 +230,7 @@ HELD: list[tuple[str, Row]] = [
     ("observation", observation(2)),
     ("announcement", AN_ANNOUNCEMENT),
 ]
-MUTABLE = {"model_artifact", "model_artifact_file", "pin"}  # rows about bytes, which come and go
+MUTABLE = {"model_artifact", "model_artifact_file", "pin", "model_tag", "version_tag"}
 TABLES = [table for table in dict.fromkeys(table for table, _ in HELD) if table not in MUTABLE]
 
 PURGED: Row = {"purged_at": NOON, "purged_by": "ada", "purged_because": "retention"}
@@ -284,6 +265,10 @@ MAY_FOLLOW: dict[str, tuple[str, Row]] = {
     "an artifact that was purged": ("model_artifact", artifact("another", **PURGED)),
     "a file of a folder": ("model_artifact_file", A_FILE | {"path": "vocabulary.txt"}),
     "a pin": ("pin", A_PIN | {"number": 2}),
+    "a tag": ("version_tag", A_VERSION_TAG | {"number": 2}),
+    "the longest tag": ("version_tag", A_VERSION_TAG | {"key": "k" * 250, "value": "v" * 5_000}),
+    "an empty tag": ("version_tag", A_VERSION_TAG | {"key": "k", "value": ""}),
+    "a tag of a model": ("model_tag", A_MODEL_TAG | {"key": "stage"}),
     "a signature": ("signature", A_SIGNATURE | {"number": 2}),
     "a signature by another key of the longest name": ("signature", A_SIGNATURE | {"key_id": "k" * 128}),
     "a dataset": ("dataset", dataset(digest("march"))),
@@ -486,6 +471,11 @@ CORRUPTIONS = {
         )
         for column in PURGED
     },
+    **names("ck_version_tag_key_has_a_length", "a tag", "key", ["", "k" * 251]),
+    **names("ck_version_tag_value_has_a_length", "a tag", "value", ["v" * 5_001]),
+    **names("ck_version_tag_digest_is_sha256", "a tag", "digest", NOT_DIGESTS),
+    **names("ck_model_tag_key_has_a_length", "a tag of a model", "key", ["", "k" * 251]),
+    **names("ck_model_tag_value_has_a_length", "a tag of a model", "value", ["v" * 5_001]),
     **names("ck_pin_has_a_reason", "a pin", "reason", ["", "   "]),
     **names("ck_signature_key_id_has_a_length", "a signature", "key_id", ["", "k" * 129]),
     "a second signature by a key": Corruption("pk_signature", "a signature", {"number": 1}),
@@ -644,6 +634,15 @@ DANGLING = {
     "a file of a folder that does not exist": Corruption(
         "fk_model_artifact_file_manifest", "a file of a folder", {"manifest": digest("another")}
     ),
+    "a tag of a version that does not exist": Corruption(
+        "fk_version_tag_model_registered_at_number", "a tag", {"number": 4}
+    ),
+    "a tag that misstates when its version was registered": Corruption(
+        "fk_version_tag_model_registered_at_number", "a tag", {"registered_at": "2026-03-03 12:00:00.000001"}
+    ),
+    "a tag of a model that does not exist": Corruption(
+        "fk_model_tag_model", "a tag of a model", {"model": "spam"}
+    ),
     "a pin of a version that does not exist": Corruption("fk_pin_model_number", "a pin", {"number": 4}),
     "a signature of a version that does not exist": Corruption(
         "fk_signature_model_number", "a signature", {"number": 4}
@@ -682,6 +681,9 @@ OF_ANOTHER_TYPE = {
     "an artifact whose digest is bytes": ("an artifact", {"digest": digest("another").encode()}),
     "a path of bytes": ("a file of a folder", {"path": b"vocabulary.txt"}),
     "a reason of bytes": ("a pin", {"reason": b"an audit"}),
+    "a tag of bytes": ("a tag", {"value": b"risk"}),
+    "a tag whose time is a number": ("a tag", {"registered_at": 1_772_539_200}),
+    "a tag of a model of bytes": ("a tag of a model", {"key": b"team"}),
     "an envelope of bytes": ("a signature", {"envelope": b"{}"}),
     "a size in words": ("a version", {"artifact_bytes": "many"}),
     "rows counted in words": ("a dataset", {"rows": "many"}),
@@ -945,9 +947,13 @@ def test_a_type_can_be_distrusted(way: Way) -> None:
         "DELETE FROM model_artifact_file",
         "UPDATE pin SET reason = 'another audit'",
         "DELETE FROM pin",
+        "UPDATE version_tag SET value = 'growth'",
+        "DELETE FROM version_tag",
+        "UPDATE model_tag SET value = 'growth'",
+        "DELETE FROM model_tag",
     ],
 )
-def test_what_is_about_bytes_changes(way: Way, change: str) -> None:
+def test_what_is_about_bytes_changes_and_so_do_tags(way: Way, change: str) -> None:
     assert way.run(change) > 0
 
 
@@ -965,6 +971,8 @@ def test_an_artifact_that_a_row_refers_to_stays(way: Way) -> None:
         "model_artifact SET digest = CAST(digest AS BLOB)",
         "model_artifact SET bytes = 'many'",
         "pin SET reason = x'61'",
+        "version_tag SET value = x'61'",
+        "model_tag SET key = x'61'",
     ],
 )
 @on("sqlite", "sqlite as it comes")

@@ -8,7 +8,6 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
-from multiprocessing import get_context
 from threading import Barrier
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +22,7 @@ from registry.exceptions import (
     AlreadyInForce,
     DatabaseUnavailable,
     DatabaseUnrecognised,
+    DatasetNotFound,
     KeyConflict,
     ModelNotFound,
     ReasonMissing,
@@ -34,6 +34,7 @@ from registry.migrations import VERSION_TABLE
 from registry.references import Reference
 from registry.store import Origin, Store
 from registry.tables import Evaluation, LedgerEntry, Metric, ModelVersion
+from tests.forks import forks
 from tests.integration.conftest import a_dataset, a_version_row, append_row, digest
 from tests.lives import a_proposal, lives
 
@@ -87,9 +88,7 @@ def chain_of(entries: list[LedgerEntry]) -> list[tuple[int, str]]:
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[ProcessPoolExecutor]:
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__, "alembic.command", "psycopg"])
-    with ProcessPoolExecutor(8, mp_context=context) as pool:
+    with ProcessPoolExecutor(8, mp_context=forks()) as pool:
         list(pool.map(time.sleep, [0.2] * 8))  # they are all there
         yield pool
 
@@ -404,6 +403,8 @@ def test_what_does_not_exist_is_named(make_store: MakeStore, a_version: AVersion
         store.resolve(Reference("churn", 2))
     with pytest.raises(AliasNotSet, match="nothing is in force as churn@champion"):
         store.resolve(CHAMPION)
+    with pytest.raises(DatasetNotFound, match="dataset 'ffff'"):
+        store.dataset("ffff")
     for ask in (store.versions, store.history):
         with pytest.raises(ModelNotFound, match="no model 'fraud'"):
             ask("fraud")

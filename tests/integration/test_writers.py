@@ -19,7 +19,6 @@ from sqlalchemy import event, text
 
 from registry import database
 from registry.exceptions import DatabaseUnavailable
-from registry.store import Store
 from registry.submissions import Submission
 from registry.tables import ModelVersion
 from tests.integration.conftest import a_dataset, a_version_row, digest
@@ -27,6 +26,8 @@ from tests.integration.conftest import a_dataset, a_version_row, digest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from registry.store import Store
 
     MakeStore = Callable[..., Store]
     AVersion = Callable[..., ModelVersion]

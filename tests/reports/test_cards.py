@@ -16,7 +16,7 @@ from registry.ledger import Proposal, Stamp, following
 from registry.policy import Better, PromotionPolicy
 from registry.reports import decision_card, footer, model_card, page, timeline, timeline_card
 from registry.reports.course import Course
-from registry.tables import WHOLE, DatasetRecord, Evaluation, Metric, ModelVersion
+from registry.tables import WHOLE, DatasetRecord, Evaluation, Metric, ModelTag, ModelVersion
 from registry.words import NOTHING
 from tests.reports.test_health_reports import calm, fallen
 from tests.reports.test_reports import (
@@ -222,6 +222,16 @@ def test_a_model_card_says_what_the_version_is_and_where_it_comes_from() -> None
     assert said["Made with"] == "python 3.11.7, scikit-learn 1.9.1"
     assert said["Registered"] == "2026-03-01 12:00 UTC by ada"
     assert said["Flow run"] == RUN
+    assert "Tags" not in said
+
+
+def test_a_model_card_lists_the_tags() -> None:
+    tags = [
+        ModelTag(model="flight-delay", key=f"k{n}", value="*" * n, set_by="ada", set_at=stamp(0).at)
+        for n in (1, 99)
+    ]
+
+    assert facts(model_card(dossier(tags=tags)))["Tags"] == f"k1 = *, k99 = {'*' * 59}…"
 
 
 def test_metrics_are_listed_with_their_intervals_the_newest_dataset_first() -> None:
