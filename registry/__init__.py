@@ -10,6 +10,7 @@ from registry import lazy
 
 if TYPE_CHECKING:
     from registry.backtest import Backtest
+    from registry.champion import Champion
     from registry.datasets import Dataset
     from registry.detection import Consecutive, DegradationDetector, Threshold
     from registry.evidence import Comparison
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from registry.retention import RetentionPolicy
     from registry.rollback import Alert
     from registry.scoring import Batch
+    from registry.search import Page, Ranking
     from registry.serving import LoadedModel
     from registry.settings import RegistrySettings
     from registry.suspicion import Reading
@@ -43,6 +45,9 @@ _HOMES = {
     "PromotionDecision": "policy",
     "LedgerEntry": "tables",
     "LoadedModel": "serving",
+    "Page": "search",
+    "Ranking": "search",
+    "Champion": "champion",
     "Observation": "tables",
     "Reading": "suspicion",
     "Batch": "scoring",
@@ -61,6 +66,7 @@ __all__ = [
     "Backtest",
     "Batch",
     "Better",
+    "Champion",
     "Comparison",
     "Consecutive",
     "Dataset",
@@ -73,8 +79,10 @@ __all__ = [
     "MonitoringPolicy",
     "NotWorse",
     "Observation",
+    "Page",
     "PromotionDecision",
     "PromotionPolicy",
+    "Ranking",
     "Reading",
     "Reference",
     "RegisteredModel",

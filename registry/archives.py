@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import re
 import sys
+from functools import lru_cache
+from io import BytesIO
 from math import prod
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
@@ -20,17 +22,28 @@ from registry.exceptions import RegistryError, Unreadable
 from registry.trust import ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from zipfile import ZipInfo
 
 Node = dict[str, Any]
 
+
+class _Header(NamedTuple):
+    """How an array begins in a version of NumPy's format."""
+
+    bytes_of_size: int
+    read: Callable[[IO[bytes]], tuple[tuple[int, ...], bool, np.dtype[Any]]]
+
+
 _SCHEMA = "schema.json"
 _PART = re.compile(r"schema\.json|[0-9a-f-]{1,64}\.(npy|npz|bin)", re.ASCII)
-_BEGINNINGS = {"npy": b"\x93NUMPY", "npz": b"PK\x03\x04"}
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_ZIP = b"PK\x03\x04"
 _ROOMY = 2**26  # bytes to which a compressed sparse matrix may unfold, however small it is
 _UNFOLDING = 32  # and times its size, beyond that
+_HEADERS = {
+    np.lib.format.magic(1, 0): _Header(2, np.lib.format.read_array_header_1_0),
+    np.lib.format.magic(2, 0): _Header(4, np.lib.format.read_array_header_2_0),
+}
 
 _QUESTIONS = {"auto", "predict", "predict_proba", "predict_log_proba", "decision_function"}
 _ASKING = {"stack_method", "stack_method_", "response_method", "chain_method", "chain_method_"}
@@ -76,37 +89,49 @@ def _check_parts(archive: ZipFile, file: BinaryIO) -> None:
     if declared > size:
         raise _Refused(f"its parts claim {declared} bytes, more than the whole file")
     file.seek(0)
-    if not file.read(4).startswith(b"PK\x03\x04"):
+    if file.read(len(_ZIP)) != _ZIP:
         raise _Refused("something stands before the archive")
     for part in parts:
         _check_part(archive, part)
 
 
 def _check_part(archive: ZipFile, part: ZipInfo) -> None:
-    expected = _BEGINNINGS.get(part.filename.rpartition(".")[2])
-    if expected is None:
-        return
-    with archive.open(part) as content:
-        if content.read(len(expected)) != expected:
-            raise _Refused(f"part {part.filename} is not what its name says")
-    if part.filename.endswith(".npy"):
+    look = _CONTENTS.get(part.filename.rpartition(".")[2])
+    if look is not None:
         with archive.open(part) as content:
-            _check_claim(content, part)
-    if part.filename.endswith(".npz"):
-        with archive.open(part) as content, ZipFile(content) as arrays:
-            unfolded = sum(array.file_size for array in arrays.infolist())
-        if unfolded > max(_ROOMY, _UNFOLDING * part.file_size):
-            raise _Refused(f"part {part.filename} unfolds to {unfolded} bytes")
+            look(content, part)
 
 
-def _check_claim(content: IO[bytes], part: ZipInfo) -> None:
+def _check_npy(content: IO[bytes], part: ZipInfo) -> None:
     """Refuse an array of more numbers than there are bytes: NumPy makes room for what the header says."""
-    header = _HEADERS.get(np.lib.format.read_magic(content))
-    if header is None:
+    version = content.read(np.lib.format.MAGIC_LEN)
+    if not version.startswith(np.lib.format.MAGIC_PREFIX):
+        raise _Refused(f"part {part.filename} is not what its name says")
+    if version not in _HEADERS:
         raise _Refused(f"no dump writes an array as {part.filename} is")
-    shape, _, dtype = header(content)
-    if prod(shape) * max(dtype.itemsize, 1) > part.file_size or min(shape, default=0) < 0:
+    size = content.read(_HEADERS[version].bytes_of_size)
+    shape, claimed = _claim(version, size + content.read(int.from_bytes(size, "little")))
+    if claimed > part.file_size or min(shape, default=0) < 0:
         raise _Refused(f"array {part.filename} claims {shape} numbers, more than it has bytes for")
+
+
+@lru_cache(maxsize=512)  # the trees of a forest have few shapes, and each header is parsed as Python
+def _claim(version: bytes, header: bytes) -> tuple[tuple[int, ...], int]:
+    """The shape that an array's *header* gives, and how many bytes that takes."""
+    shape, _, dtype = _HEADERS[version].read(BytesIO(header))
+    return shape, prod(shape) * max(dtype.itemsize, 1)
+
+
+def _check_npz(content: IO[bytes], part: ZipInfo) -> None:
+    if content.read(len(_ZIP)) != _ZIP:
+        raise _Refused(f"part {part.filename} is not what its name says")
+    with ZipFile(content) as arrays:
+        unfolded = sum(array.file_size for array in arrays.infolist())
+    if unfolded > max(_ROOMY, _UNFOLDING * part.file_size):
+        raise _Refused(f"part {part.filename} unfolds to {unfolded} bytes")
+
+
+_CONTENTS = {"npy": _check_npy, "npz": _check_npz}
 
 
 class _Inspection:
@@ -116,7 +141,7 @@ class _Inspection:
         self._weights: dict[Any, int] = {}
 
     def __call__(self, node: Node) -> Node:
-        weight = 1 + sum(map(_weight, node.values()))
+        weight = 1 + _weight(node.values())
         if "__loader__" in node:
             _check_node(node)
             if (identity := node.get("__id__")) is not None and self._weights.setdefault(
@@ -130,10 +155,14 @@ class _Inspection:
 _WEIGHT = "\0weight"  # under a name that this pass alone knows: what it marks is thrown away
 
 
-def _weight(value: Any) -> int:
-    if isinstance(value, dict):
-        return int(value.get(_WEIGHT, 0))
-    return sum(map(_weight, value)) if isinstance(value, list) else 0
+def _weight(values: Iterable[Any]) -> int:
+    weight = 0
+    for value in values:  # hundreds of thousands, of which most have none
+        if isinstance(value, dict):
+            weight += value[_WEIGHT]
+        elif isinstance(value, list):
+            weight += _weight(value)
+    return weight
 
 
 def _check_node(node: Node) -> None:
@@ -141,9 +170,8 @@ def _check_node(node: Node) -> None:
     role = ROLES.get(name)
     if role is not None and role != loader:
         raise _Refused(f"it uses {name} as {loader}, a dump does so as {role}")
-    for kind, look in _LOOKS.items():
-        if loader == kind:
-            look(node)
+    if (look := _LOOKS.get(loader)) is not None:
+        look(node)
 
 
 def _check_mapping(node: Node) -> None:

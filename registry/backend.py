@@ -10,6 +10,7 @@ from registry.trust import NOBODY, Consent
 
 if TYPE_CHECKING:
     from registry.artifacts import ArtifactStore
+    from registry.cache import Cache
     from registry.signing import Trust
     from registry.signing.keys import SigningKey
     from registry.store import Store
@@ -25,6 +26,7 @@ class Backend:
         signing_key: What signs the versions that are registered; None if nothing does.
         trust: Whose signatures are believed, and whether they are needed; None if they are not looked at.
         consent: Who allows that versions are loaded whose bytes hold code.
+        cache: Keeps near what was fetched to be loaded; None if nothing does.
     """
 
     rows: Store
@@ -32,12 +34,22 @@ class Backend:
     signing_key: SigningKey | None = None
     trust: Trust | None = None
     consent: Consent = NOBODY
+    cache: Cache | None = None
 
     @property
     def observations(self) -> Observations:
         """The SQL statements about observations."""
         return Observations(self.rows)
 
+    def disconnect(self) -> None:
+        """Give up all connections that lie idle; whatever is asked next makes others."""
+        self.rows.close()
+        self.artifacts.disconnect()
+
     def allowing_pickle(self) -> Backend:
         """This backend with the caller's consent to formats that run code; the operator's is a setting."""
         return replace(self, consent=self.consent.given())
+
+    def from_afar(self) -> Backend:
+        """This backend without what is kept near: what it opens, others can open, too."""
+        return replace(self, cache=None)

@@ -26,6 +26,8 @@ from registry.tables import canonical_json
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import pandas as pd
+
     from registry.backend import Backend
     from registry.datasets import Dataset
     from registry.signing import Verify
@@ -46,14 +48,17 @@ class Put:
 class Content(Protocol):
     """Something that can be registered."""
 
-    def fingerprint(self) -> str:
-        """What it is known by, whatever its bytes look like this time: a SHA-256."""
+    def fingerprint(self, folder: Path) -> str:
+        """What it is known by, whatever its bytes look like this time: a SHA-256.
+
+        These bytes it may leave in *folder*, which is empty, for the steps after this one.
+        """
 
     def columns(self, backend: Backend, trained_on: Dataset, folder: Path) -> dict[str, Any]:
-        """What the version's row says of it. *folder* is empty, and gone once it was put."""
+        """What the version's row says of it."""
 
     def put(self, backend: Backend, folder: Path) -> Put:
-        """Store its bytes, which ``columns`` may have left in *folder*."""
+        """Store its bytes."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,16 @@ class Estimator:
     fitted: Any
     serialization: str = serialization.FORMAT
 
-    def fingerprint(self) -> str:
-        """The digest of what was fitted; see ``serialization.fingerprint``."""
-        return serialization.fingerprint(self.fitted, serialization.check_format(self.serialization))
+    def fingerprint(self, folder: Path) -> str:
+        """The digest of what was fitted; see ``serialization.fingerprint``.
+
+        Raises:
+            InvalidName: There is no such format.
+            NotSerializable: The format can't express the estimator, or is not installed.
+        """
+        kept_as = serialization.check_format(self.serialization)
+        serialization.dump(self.fitted, folder / "estimator", kept_as)
+        return serialization.fingerprint(folder / "estimator", kept_as)
 
     def columns(self, backend: Backend, trained_on: Dataset, folder: Path) -> dict[str, Any]:
         """Its class, its libraries, and a few rows with what it says of them.
@@ -121,7 +133,7 @@ class Folder:
         """
         return Manifest(tuple(_file(name, path) for name, path in files_in(self.path)))
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, folder: Path) -> str:  # noqa: ARG002, its bytes are files already
         """The digest of the manifest."""
         return hashlib.sha256(self.manifest.to_bytes()).hexdigest()
 
@@ -131,7 +143,7 @@ class Folder:
             "serialization": FOLDER,
             "estimator": FOLDER,
             "environment": lineage.environment(None),
-            "input_example": {"rows": _example(trained_on, FOLDER), "predictions": None},
+            "input_example": {"rows": _example(trained_on, FOLDER)[0], "predictions": None},
         }
 
     def put(self, backend: Backend, folder: Path) -> Put:
@@ -209,9 +221,8 @@ def _answered(estimator: Any, trained_on: Dataset) -> dict[str, Any]:
     The estimator is asked about the rows as they come back from JSON, which is how a rollback asks it.
     """
     subject = serialization.type_name(estimator)
-    rows = _example(trained_on, subject)
+    rows, asked = _example(trained_on, subject)
     try:
-        asked = schema.restore_example(rows, schema.describe(trained_on.features))
         predictions = np.asarray(estimator.predict(asked)).tolist()
     except Exception as error:  # it predicted these rows a moment ago, so the columns are to blame
         raise InvalidDataset(trained_on.name, _LOST.format(error)) from error
@@ -222,15 +233,17 @@ def _answered(estimator: Any, trained_on: Dataset) -> dict[str, Any]:
     return {"rows": rows, "predictions": predictions}
 
 
-def _example(trained_on: Dataset, subject: str) -> list[list[Any]]:
-    """The first rows as JSON values, from which the same rows can be made again."""
-    columns, rows = schema.describe(trained_on.features), schema.example_of(trained_on.features)
+def _example(trained_on: Dataset, subject: str) -> tuple[list[list[Any]], pd.DataFrame]:
+    """The first rows as JSON values, and the rows that are made from these again."""
+    features = trained_on.features
+    columns, rows = schema.describe(features), schema.example_of(features)
     try:
         canonical_json([columns, rows]).encode()
-        schema.select(schema.restore_example(rows, columns), columns, subject)
+        restored = schema.restore_example(rows, columns)
+        schema.select(restored, columns, subject)
     except Exception as error:  # pandas raises what it likes
         raise InvalidDataset(trained_on.name, _LOST.format(error)) from error
-    return rows
+    return rows, restored
 
 
 _LOST = "its first rows do not survive JSON ({}); use numbers, text, booleans, times, categories"

@@ -14,11 +14,12 @@ from registry.folders import FORMAT as FOLDER
 
 if TYPE_CHECKING:
     from registry.backend import Backend
+    from registry.serving import LoadedModel
     from registry.tables import ModelVersion
 
 
 def prove(backend: Backend, version: ModelVersion) -> None:
-    """Load *version* and let it predict its stored example; of a folder, fetch every file.
+    """Load *version* from the store itself and ask it; of a folder, fetch every file.
 
     Raises:
         ArtifactMissing: Its bytes are gone.
@@ -29,9 +30,18 @@ def prove(backend: Backend, version: ModelVersion) -> None:
         with TemporaryDirectory(prefix="registry-") as folder:
             contents.fetch(backend, version, Path(folder, "fetched"))
         return
+    ask(serving.load(backend.from_afar(), version))
+
+
+def ask(model: LoadedModel) -> None:
+    """Let *model* predict the example that is stored with its version.
+
+    Raises:
+        PredictionFailed: It does not predict, or not what it did when it was registered.
+    """
+    version = model.version
     example = schema.restore_example(version.input_example["rows"], version.input_schema)
-    answer = np.asarray(serving.load(backend, version).predict(example))
-    promised = version.input_example["predictions"]
+    answer, promised = np.asarray(model.predict(example)), version.input_example["predictions"]
     if not _same(answer, promised):
         reason = f"it answers {answer.tolist()} to its example, not {promised}"
         raise PredictionFailed(version.reference, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,11 +76,11 @@ def _register(backend: Backend, candidate: Candidate, sign: Sign | None) -> Mode
     answered = None if key is None else rows.registered_as(model, key)
     if answered is not None:
         check_same_request(answered, request)
-    fitted = candidate.content.fingerprint()
-    version = rows.trained_alike(model, _digest(fitted, candidate.trained_on.fingerprint))
-    if version is None and answered is not None:
-        return rows.version(model, answered.number)
     with TemporaryDirectory(prefix="registry-") as folder:
+        fitted = candidate.content.fingerprint(Path(folder))
+        version = rows.trained_alike(model, _digest(fitted, candidate.trained_on.fingerprint))
+        if version is None and answered is not None:
+            return rows.version(model, answered.number)
         files: Mapping[str, str] = {}
         if version is None:
             version, files = _stored(backend, candidate, fitted, Path(folder))
@@ -112,8 +113,11 @@ def _stored(
     backend: Backend, candidate: Candidate, fitted: str, folder: Path
 ) -> tuple[ModelVersion, Mapping[str, str]]:
     """The version's row, whose bytes are stored by then, and the digests of its files if it has many."""
-    rows, code, trained_on = backend.rows, lineage.code_in(Path()), candidate.trained_on
-    said = candidate.content.columns(backend, trained_on, folder)
+    rows, trained_on = backend.rows, candidate.trained_on
+    with ThreadPoolExecutor(1) as beside:  # git takes nearly as long as the proof does
+        looked = beside.submit(lineage.code_in, Path())
+        said = candidate.content.columns(backend, trained_on, folder)
+    code = looked.result()
     put = candidate.content.put(backend, folder)  # last, so that whatever is refused leaves no bytes
     version = ModelVersion(
         model=candidate.model,

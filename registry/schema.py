@@ -79,6 +79,8 @@ def select(rows: pd.DataFrame | np.ndarray[Any, Any], schema: Schema, subject: s
                 subject, f"an array of {len(names)} columns is needed, this is {array.shape}"
             )
         return pd.DataFrame(array, columns=names)
+    if _as_trained(rows, schema):
+        return rows
     found = [str(name) for name in rows.columns]
     _check_names(found, [str(name) for name in names], subject)
     position = {name: index for index, name in enumerate(found)}
@@ -91,6 +93,15 @@ def select(rows: pd.DataFrame | np.ndarray[Any, Any], schema: Schema, subject: s
             for column, (_, values) in zip(schema, selected.items(), strict=True)
             if column["kind"] == "category" and kind(values) == "text"
         }
+    )
+
+
+def _as_trained(rows: pd.DataFrame, schema: Schema) -> bool:
+    """Whether the columns are the training's to the letter, and their dtypes alone tell their kinds."""
+    return (
+        [*rows.columns] == [column["name"] for column in schema]
+        and [str(dtype) for dtype in rows.dtypes] == [column["dtype"] for column in schema]
+        and all(column["dtype"] not in {"object", "category"} for column in schema)
     )
 
 

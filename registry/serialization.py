@@ -13,7 +13,7 @@ import json
 import pickle
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from importlib import import_module
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -106,13 +106,24 @@ def load(path: Path, terms: Terms, *, subject: str) -> Any:
         Unreadable: There is no such format, the file is not whole or says what no dump says, its content
             does not fit its types, or it holds a lambda, which no trust could bring back.
     """
-    if terms.serialization not in FORMATS:
-        raise Unreadable(subject, f"this library knows no format {terms.serialization!r}")
-    terms.consent.require(subject, terms.serialization)
-    with path.open("rb") as file, _translated(Unreadable, subject):
+    _check_terms(terms, subject)
+    with path.open("rb") as file:
+        return read(file, terms, subject=subject)
+
+
+def read(file: BinaryIO, terms: Terms, *, subject: str) -> Any:
+    """Build what an open *file* holds, from its beginning; see ``load``, which opens one."""
+    _check_terms(terms, subject)
+    with _translated(Unreadable, subject):
         if terms.serialization == FORMAT:
             return _built(file, terms.trusted, subject)
         return _UNPICKLE[terms.serialization](file)
+
+
+def _check_terms(terms: Terms, subject: str) -> None:
+    if terms.serialization not in FORMATS:
+        raise Unreadable(subject, f"this library knows no format {terms.serialization!r}")
+    terms.consent.require(subject, terms.serialization)
 
 
 def _built(file: BinaryIO, trusted: Collection[str], subject: str) -> Any:
@@ -139,7 +150,7 @@ _UNPICKLE: dict[str, Callable[[BinaryIO], Any]] = {
 
 
 def round_trip(estimator: Any, features: Any, path: Path, terms: Terms) -> Any:
-    """Dump *estimator* to *path*, and prove on the rows of *features* that what loads from there is the same.
+    """Prove on the rows of *features* that the dump of *estimator* at *path* loads as the same.
 
     Return what was loaded. Naming a format that runs code is the caller's consent: the bytes are of its own
     making.
@@ -148,14 +159,12 @@ def round_trip(estimator: Any, features: Any, path: Path, terms: Terms) -> Any:
     sums may round differently.
 
     Raises:
-        NotSerializable: It can't be dumped, does not load, or predicts differently.
+        NotSerializable: It does not load, or predicts differently.
         UntrustedType: It holds types that are not trusted.
         PickleNotAllowed: The operator does not allow the format.
-        PredictionFailed: The estimator can't predict these rows even before it is dumped.
+        PredictionFailed: The estimator itself can't predict these rows.
     """
     subject, terms = type_name(estimator), replace(terms, consent=terms.consent.given())
-    terms.consent.require(subject, terms.serialization)
-    dump(estimator, path, terms.serialization)
     try:
         restored = load(path, terms, subject=subject)
     except Unreadable as failure:
@@ -173,8 +182,8 @@ def round_trip(estimator: Any, features: Any, path: Path, terms: Terms) -> Any:
     return restored
 
 
-def fingerprint(estimator: Any, serialization: str = FORMAT) -> str:
-    """Digest of everything that a dump of *estimator* holds, 64 lower-case hexadecimal digits.
+def fingerprint(path: Path, serialization: str = FORMAT) -> str:
+    """Digest of everything that the dump at *path* holds, 64 lower-case hexadecimal digits.
 
     Trainings that fit the same numbers under the same parameters and library versions share it, in any
     process and after any number of pickle round trips. Functions count by their names, as they do in the
@@ -184,14 +193,11 @@ def fingerprint(estimator: Any, serialization: str = FORMAT) -> str:
 
     In a format that runs code it is the digest of the bytes themselves, which may come out different in
     another process.
-
-    Raises:
-        NotSerializable: The format can't express the estimator, or is not installed.
     """
-    dumped = _dumped(estimator, serialization)
     if serialization != FORMAT:
-        return sha256(serialization.encode() + b"\n" + dumped).hexdigest()
-    with ZipFile(BytesIO(dumped)) as archive:
+        with path.open("rb") as file:
+            return file_digest(file, lambda: sha256(f"{serialization}\n".encode())).hexdigest()
+    with ZipFile(path) as archive:
         state = _by_value(json.loads(archive.read("schema.json")), archive)
     return sha256(json.dumps(state).encode()).hexdigest()
 

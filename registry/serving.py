@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from registry import schema, serialization, signing, storage
@@ -84,7 +82,5 @@ def load(backend: Backend, version: ModelVersion, verify: Verify | None = None) 
         trusted=[trusted.name for trusted in backend.rows.trusted_types()],
         consent=backend.consent,
     )
-    with TemporaryDirectory(prefix="registry-") as folder:
-        path = Path(folder, version.artifact)
-        storage.fetch(backend, version.artifact, path)
-        return LoadedModel(version, serialization.load(path, terms, subject=version.reference))
+    with storage.opened(backend, version.artifact) as file:
+        return LoadedModel(version, serialization.read(file, terms, subject=version.reference))

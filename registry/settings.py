@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from registry.artifacts import ArtifactStore, FolderArtifactStore
 from registry.backend import Backend
+from registry.cache import Cache
 from registry.store import Origin, Store
 from registry.trust import Consent
 
@@ -49,6 +50,10 @@ class RegistrySettings(BaseSettings):
             than the first key still load; "off" where none are.
         allow_pickle: Whether versions may be kept as pickle, joblib or cloudpickle, which run whatever code
             their bytes hold when they are loaded. Whoever loads one has to allow it as well.
+        cache: A folder of this user's own that keeps near what was fetched to be loaded, or "off". Without
+            it, what comes from S3 is kept where this system has its caches, and what comes from a folder
+            is not.
+        cache_size: How much that folder may hold, such as "10GB".
     """
 
     model_config = SettingsConfigDict(env_prefix="MODEL_REGISTRY_")
@@ -62,6 +67,8 @@ class RegistrySettings(BaseSettings):
     trusted_keys: _File = None
     verify: str = ""
     allow_pickle: bool = False
+    cache: str = ""
+    cache_size: ByteSize = ByteSize(10 * 10**9)
 
 
 def open_backend(
@@ -78,7 +85,8 @@ def open_backend(
     artifacts = open_artifacts(settings.artifacts, s3)  # first, because it leaves nothing open
     signing_key, trust = _signing_key(settings), _trust(settings)
     rows = Store.open(settings.database, origin or Origin(actor=settings.actor))
-    return Backend(rows, artifacts, signing_key, trust, Consent(operator=settings.allow_pickle))
+    consent = Consent(operator=settings.allow_pickle)
+    return Backend(rows, artifacts, signing_key, trust, consent, _cache(settings))
 
 
 def open_artifacts(location: str, s3: S3Client | None = None) -> ArtifactStore:
@@ -89,6 +97,17 @@ def open_artifacts(location: str, s3: S3Client | None = None) -> ArtifactStore:
         bucket, _, prefix = location.removeprefix("s3://").partition("/")
         return S3ArtifactStore(bucket, prefix.strip("/"), s3)
     return FolderArtifactStore(Path(location.removeprefix("file://")))
+
+
+def _cache(settings: RegistrySettings) -> Cache | None:
+    folder = settings.cache
+    if not folder and settings.artifacts.startswith("s3://"):
+        from platformdirs import user_cache_dir  # noqa: PLC0415, a folder needs none
+
+        folder = user_cache_dir("prefect-model-registry")
+    if folder in {"", "off"}:
+        return None
+    return Cache(Path(folder).expanduser().absolute(), settings.cache_size)
 
 
 def _signing_key(settings: RegistrySettings) -> SigningKey | None:

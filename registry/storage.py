@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager
+from functools import partial
+from logging import getLogger
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from registry.exceptions import ArtifactMissing, LeaseExpired
 from registry.leases import purged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from registry.backend import Backend
 
 T = TypeVar("T")
 
 _ATTEMPTS = 3
+_log = getLogger(__name__)
 
 
 def put(backend: Backend, source: Path) -> str:
@@ -62,3 +67,39 @@ def fetch(backend: Backend, digest: str, destination: Path) -> None:
         if row is None or row.purged_at is None:
             raise
         raise purged(row, backend.artifacts.location) from None
+
+
+@contextmanager
+def opened(backend: Backend, digest: str) -> Iterator[BinaryIO]:
+    """Open bytes that have proven to be the right ones: those near if there are any, else a copy.
+
+    Raises:
+        ArtifactMissing: They are gone.
+        ArtifactPurged: A retention policy gave them up.
+        ArtifactCorrupted: They are others; nothing was opened.
+    """
+    near = _near(backend, digest)
+    if near is not None:
+        with near:
+            yield near
+        return
+    with TemporaryDirectory(prefix="registry-") as folder:
+        path = Path(folder, digest)
+        fetch(backend, digest, path)
+        with path.open("rb") as file:
+            yield file
+
+
+def _near(backend: Backend, digest: str) -> BinaryIO | None:
+    """The bytes from the cache; None if there is none, if it can't be used, or if they were given up."""
+    if backend.cache is None:
+        return None
+    row = backend.rows.artifact(digest)
+    try:
+        if row is None or row.purged_at is not None:
+            backend.cache.forget(digest)
+            return None
+        return backend.cache.open(digest, partial(fetch, backend, digest))
+    except OSError as error:
+        _log.warning("the cache in %s was passed over: %s", backend.cache.folder, error)
+        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from io import BufferedReader
@@ -14,12 +14,16 @@ from uuid import uuid4
 from registry.exceptions import ArtifactCorrupted, ArtifactMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from hashlib import _Hash
     from pathlib import Path
 
 BLOCK = 4 * 2**20
 UNFINISHED = ".part"
+
+Span = tuple[int, int]
+"""Where a part of a file starts, and its size, in bytes."""
+
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -42,27 +46,56 @@ def require_digest(text: str, location: str) -> str:
     return text
 
 
-def copy(source: Readable, target: BinaryIO) -> str:
-    """Copy all of *source* onto the disk; return the digest of what stands there then.
+def proven(source: Readable, *, digest: str, location: str) -> int:
+    """Read all of *source*, which must have the *digest*; return how many bytes it has.
 
-    A large file is hashed behind the copy, which costs little more than the slower of the two alone.
+    Raises:
+        ArtifactCorrupted: It has another one.
+    """
+    found, size = sha256(), 0
+    while block := source.read(BLOCK):
+        found.update(block)
+        size += len(block)
+    if found.hexdigest() != digest:
+        raise ArtifactCorrupted(digest, found.hexdigest(), location)
+    return size
+
+
+def hashed(spans: Iterable[Span], file: BinaryIO) -> str:
+    """The digest of *file*, whose *spans* come one after another as they are filled.
+
+    Each is hashed behind the next, which costs little more than the slower of the two alone.
     """
     digest = sha256()
     with ThreadPoolExecutor(1) as behind:
-        spans = [behind.submit(_hash, digest, target, *span) for span in _copied_by_kernel(source, target)]
-        while block := source.read(BLOCK):
-            wait(spans)
-            digest.update(block)
-            target.write(block)
-        target.flush()
-        os.fsync(target.fileno())
-        for span in spans:
-            span.result()
+        hashing = [behind.submit(_hash, digest, file, *span) for span in spans]
+    for each in hashing:
+        each.result()
     return digest.hexdigest()
 
 
-def _copied_by_kernel(source: Readable, target: BinaryIO) -> Iterator[tuple[int, int]]:
-    """Let the kernel copy a large file; yield the start and the size of each span that it has copied."""
+def _hash(digest: _Hash, file: BinaryIO, start: int, size: int) -> None:
+    digest.update(os.pread(file.fileno(), size, start))
+
+
+def durable(spans: Iterable[Span], file: BinaryIO) -> Iterator[Span]:
+    """The *spans* of *file*, which is on the disk after the last of them."""
+    yield from spans
+    os.fsync(file.fileno())
+
+
+def copied(source: Readable, target: BinaryIO) -> Iterator[Span]:
+    """Copy all of *source*, span by span; of a large file the kernel does it."""
+    yield from _copied_by_kernel(source, target)
+    start = target.tell()
+    while block := source.read(BLOCK):
+        target.write(block)
+        target.flush()
+        yield start, len(block)
+        start += len(block)
+
+
+def _copied_by_kernel(source: Readable, target: BinaryIO) -> Iterator[Span]:
     if not isinstance(source, BufferedReader) or os.fstat(source.fileno()).st_size <= BLOCK:
         return
     start = 0
@@ -72,10 +105,6 @@ def _copied_by_kernel(source: Readable, target: BinaryIO) -> Iterator[tuple[int,
             start += size
     source.seek(start)
     target.seek(start)
-
-
-def _hash(digest: _Hash, file: BinaryIO, start: int, size: int) -> None:
-    digest.update(os.pread(file.fileno(), size, start))
 
 
 @contextmanager
@@ -96,7 +125,7 @@ def receive(source: Readable, destination: Path, *, digest: str, location: str) 
         ArtifactCorrupted: It has another one; *destination* is as it was.
     """
     with unfinished(destination.parent) as (path, file):
-        found = copy(source, file)
+        found = hashed(copied(source, file), file)
         if found != digest:
             raise ArtifactCorrupted(digest, found, location)
         path.replace(destination)

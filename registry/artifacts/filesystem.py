@@ -7,9 +7,19 @@ import os
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from registry.artifacts.content import UNFINISHED, copy, is_digest, receive, require_digest, unfinished
+from registry.artifacts.content import (
+    UNFINISHED,
+    copied,
+    durable,
+    hashed,
+    is_digest,
+    proven,
+    receive,
+    require_digest,
+    unfinished,
+)
 from registry.artifacts.protocol import ArtifactStore, StoredArtifact
 from registry.exceptions import ArtifactMissing, ArtifactStoreUnavailable
 
@@ -51,10 +61,10 @@ class FolderArtifactStore(ArtifactStore):
         with ExitStack() as copying:
             with source.open("rb") as file, self._translated():
                 _make_durable_folder(self._folder)
-                path, copied = copying.enter_context(unfinished(self._folder))
-                digest = copy(file, copied)
+                path, target = copying.enter_context(unfinished(self._folder))
+                digest = hashed(durable(copied(file, target), target), target)
                 path.chmod(_READ_ONLY)
-            yield StagedFile(self, path, digest, copied.tell())
+            yield StagedFile(self, path, digest, target.tell())
 
     def adopt(self, staged: Path, digest: str) -> None:
         """Let the file *staged* in this folder stand under its *digest*."""
@@ -64,14 +74,13 @@ class FolderArtifactStore(ArtifactStore):
 
     def fetch(self, digest: str, destination: Path) -> None:
         """Copy the file beside *destination* and check it there."""
-        path = self._path(digest)
-        try:
-            with self._translated():
-                source = path.open("rb")
-        except FileNotFoundError as error:
-            raise ArtifactMissing(digest, self.location) from error
-        with source:
+        with self._open(digest) as source:
             receive(source, destination, digest=digest, location=self.location)
+
+    def check(self, digest: str) -> int:
+        """Read the file."""
+        with self._open(digest) as source:
+            return proven(source, digest=digest, location=self.location)
 
     def exists(self, digest: str) -> bool:
         """Look for the file."""
@@ -96,6 +105,17 @@ class FolderArtifactStore(ArtifactStore):
         for path, status in self._files():
             if path.suffix == UNFINISHED and _modified(status) < before:
                 path.unlink(missing_ok=True)
+
+    def disconnect(self) -> None:
+        """Nothing lies open."""
+
+    def _open(self, digest: str) -> BinaryIO:
+        path = self._path(digest)
+        try:
+            with self._translated():
+                return path.open("rb")
+        except FileNotFoundError as error:
+            raise ArtifactMissing(digest, self.location) from error
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         with self._translated(), suppress(FileNotFoundError):

@@ -65,9 +65,19 @@ class ArtifactStore(Protocol):
     def fetch(self, digest: str, destination: Path) -> None:
         """Copy the bytes to *destination*, which appears only once they have proven to be the right ones.
 
+        The store is where they are durable: of *destination* a power cut may leave less.
+
         Raises:
             ArtifactMissing: Nothing is kept under the digest.
             ArtifactCorrupted: What is kept is something else; *destination* is as it was.
+        """
+
+    def check(self, digest: str) -> int:
+        """Read the bytes once, and keep them nowhere; return how many they are.
+
+        Raises:
+            ArtifactMissing: Nothing is kept under the digest.
+            ArtifactCorrupted: What is kept is something else.
         """
 
     def exists(self, digest: str) -> bool:
@@ -81,3 +91,6 @@ class ArtifactStore(Protocol):
 
     def sweep(self, before: datetime) -> None:
         """Clear away what killed writers have left half-written since they began, earlier than *before*."""
+
+    def disconnect(self) -> None:
+        """Give up connections that lie idle, as before a fork; whatever is asked next makes others."""

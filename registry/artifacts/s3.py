@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from registry.artifacts.content import is_digest, receive, require_digest
+from registry.artifacts.content import is_digest, proven, receive, require_digest
 from registry.artifacts.protocol import ArtifactStore, StoredArtifact
 from registry.artifacts.s3_errors import (
     BROKEN_STREAM,
@@ -27,13 +27,15 @@ from registry.artifacts.s3_errors import (
 from registry.exceptions import ArtifactCorrupted, ArtifactMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, HeadObjectOutputTypeDef
+
+T = TypeVar("T")
 
 PART = 16 * 2**20
 PARTS_AT_ONCE = 4
@@ -81,11 +83,11 @@ class S3ArtifactStore(ArtifactStore):
 
     def fetch(self, digest: str, destination: Path) -> None:
         """Stream the object beside *destination* and check it there; ask again if the stream was bad."""
-        with translated(self.location):
-            for _ in range(ATTEMPTS - 1):
-                with suppress(ArtifactCorrupted, *BROKEN_STREAM):
-                    return self._download(digest, destination)
-            return self._download(digest, destination)
+        self._read_persistently(partial(self._download, digest, destination))
+
+    def check(self, digest: str) -> int:
+        """Stream the object; ask again if the stream was bad."""
+        return self._read_persistently(partial(self._prove, digest))
 
     def exists(self, digest: str) -> bool:
         """Ask for the object's head."""
@@ -115,6 +117,10 @@ class S3ArtifactStore(ArtifactStore):
                 for upload in page.get("Uploads", []):
                     if upload["Initiated"] < before:
                         self._abort(upload["Key"], upload["UploadId"])
+
+    def disconnect(self) -> None:
+        """Close the client's idle connections."""
+        self._client.close()
 
     def _store_persistently(self, content: Content) -> None:
         for _ in range(ATTEMPTS - 1):
@@ -204,6 +210,17 @@ class S3ArtifactStore(ArtifactStore):
         self._client.head_bucket(Bucket=self._bucket)  # the object may be missing, the bucket may not
         return None
 
+    def _read_persistently(self, read: Callable[[], T]) -> T:
+        with translated(self.location):
+            for _ in range(ATTEMPTS - 1):
+                with suppress(ArtifactCorrupted, *BROKEN_STREAM):
+                    return read()
+            return read()
+
+    def _prove(self, digest: str) -> int:
+        with closing(self._open(digest)) as body:
+            return proven(body, digest=digest, location=self.location)
+
     def _download(self, digest: str, destination: Path) -> None:
         with closing(self._open(digest)) as body:
             receive(body, destination, digest=digest, location=self.location)
@@ -256,12 +273,13 @@ class Content:
 
     @classmethod
     def of(cls, path: Path) -> Content:
-        """Hash the file, and each of its parts, in one pass."""
+        """Hash the file, and each of its parts beside it, in one pass."""
         whole, checksums = sha256(), []
-        with path.open("rb") as file:
+        with path.open("rb") as file, ThreadPoolExecutor(1) as beside:
             while part := file.read(PART):
+                own = beside.submit(sha256, part)
                 whole.update(part)
-                checksums.append(_base64(sha256(part).digest()))
+                checksums.append(_base64(own.result().digest()))
             return cls(path, whole.hexdigest(), file.tell(), tuple(checksums))
 
     @property

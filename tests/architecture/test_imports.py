@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
 HEAVY = {"prefect", "sklearn", "pandas", "boto3", "numpy", "scipy", "matplotlib", "alembic", "skops", "rich"}
 OF_ESTIMATORS = {"sklearn", "pandas", "numpy", "scipy", "matplotlib", "skops", "pyarrow", "boto3", "alembic"}
+SIGNING = {"cryptography", "_cffi_backend", "_openssl", "bcrypt"}
 ANSWER = """
 from registry.monitoring_policy import RollbackPolicy
 from registry.rollback import Alert
@@ -83,6 +84,25 @@ def test_what_only_reads_loads_no_heavy_library(tmp_path: Path) -> None:
     models = "from registry import Registry; Registry('sqlite:///used.db').models()"
     _loaded_by(models, tmp_path)  # makes the database, for which it needs Alembic
     assert HEAVY.isdisjoint(_loaded_by(models, tmp_path))
+
+
+def test_a_service_that_holds_a_champion_does_not_load_prefect(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    with three_versions(tmp_path_factory, tmp_path) as registry:
+        registry.assign("churn@1", reason="the first")
+        held = "from registry import Champion; Champion('churn', registry=registry).refresh()"
+        assert "prefect" not in _loaded_by(f"{_opened(registry)}\n{held}", tmp_path)
+
+
+def test_loading_a_version_loads_little_beyond_its_own_library_and_the_databases(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    with three_versions(tmp_path_factory, tmp_path) as registry:
+        loads = _loaded_by(f"{_opened(registry)}\nregistry.load('churn@3')", tmp_path)
+    own = _loaded_by("import skops.io, sklearn.linear_model, sqlmodel, sqlite3, pydantic_settings", tmp_path)
+    assert {"sklearn", "skops", "sqlmodel"} <= set(loads)
+    assert set(loads) - set(own) - sys.stdlib_module_names <= {"registry", *SIGNING}
 
 
 def test_the_flow_that_rolls_back_loads_no_library_of_an_estimator(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def halfway_through_the_bytes() -> None:
         target.flush()
         die()
 
-    vars(filesystem)["copy"] = copy
+    vars(filesystem)["keep"] = copy
     before(s3.StagedUpload, "publish")  # there is nothing halfway in one PUT
 
 

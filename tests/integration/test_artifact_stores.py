@@ -145,6 +145,13 @@ def test_bytes_come_back_as_they_were_written(
     assert list(destination.parent.iterdir()) == [destination]
 
 
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
+def test_checked_bytes_are_counted(
+    store: ArtifactStore, make_file: Callable[[bytes], Path], content: bytes
+) -> None:
+    assert store.check(store.write(make_file(content))) == len(content)
+
+
 def test_an_artifact_is_listed_with_its_size_and_the_time_of_writing(
     store: ArtifactStore, make_file: Callable[[bytes], Path]
 ) -> None:
@@ -253,20 +260,37 @@ def test_what_was_never_written_is_missing(store: ArtifactStore, destination: Pa
         store.fetch(NOTHING, destination)
     assert (refusal.value.digest, refusal.value.location) == (NOTHING, store.location)
     assert list(destination.parent.iterdir()) == []
+    with pytest.raises(ArtifactMissing):
+        store.check(NOTHING)
 
 
 @pytest.mark.parametrize("digest", NOT_DIGESTS)
 def test_what_is_not_a_digest_never_becomes_a_path_or_a_key(
     store: ArtifactStore, destination: Path, digest: str
 ) -> None:
-    for ask in (store.exists, store.remove, lambda text: store.fetch(text, destination)):
+    for ask in (store.exists, store.check, store.remove, lambda text: store.fetch(text, destination)):
         with pytest.raises(ArtifactMissing):
             ask(digest)
 
 
-@pytest.mark.parametrize(
+DAMAGES = pytest.mark.parametrize(
     "damage", [flipped, lambda content: content[:-1], lambda _: b""], ids=["flip", "cut", "empty"]
 )
+
+
+@DAMAGES
+def test_damaged_bytes_do_not_pass_a_check(
+    backend: Backend, make_file: Callable[[bytes], Path], damage: Callable[[bytes], bytes]
+) -> None:
+    store, content = backend.open(), b"a model" * 100_000
+    digest = store.write(make_file(content))
+    backend.tamper(digest, damage(content))
+    with pytest.raises(ArtifactCorrupted) as refusal:
+        store.check(digest)
+    assert refusal.value.found == sha256(damage(content)).hexdigest()
+
+
+@DAMAGES
 def test_damaged_bytes_never_reach_their_destination(
     backend: Backend, make_file: Callable[[bytes], Path], destination: Path, damage: Callable[[bytes], bytes]
 ) -> None:

@@ -71,7 +71,7 @@ def test_a_folder_is_known_by_its_files_alone(registry: Registry, make_folder: C
     first = registry.register_folder("churn", make_folder(), trained_on=training())
     again = registry.register_folder("churn", make_folder("elsewhere"), trained_on=training())
     assert again.reference == first.reference
-    assert first.artifact == Folder(make_folder()).fingerprint()
+    assert first.artifact == Folder(make_folder()).fingerprint(Path())
 
 
 def test_versions_share_the_files_that_did_not_change(

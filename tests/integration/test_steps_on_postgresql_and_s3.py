@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import ExitStack
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sqlalchemy import event
-from sqlalchemy.orm import Session
 
 from registry import Dataset, Registry, proof, serialization
 from registry.artifacts.s3 import S3ArtifactStore
@@ -24,6 +21,7 @@ from registry.exceptions import (
 )
 from registry.store import Store
 from tests.examples import fit, make_dataset
+from tests.forks import forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
 
 TRAIN = make_dataset(name="january")
 HOLDOUT = make_dataset(rows=30, seed=1, name="february", origin=["JFK", "EWR", "LGA"] * 10)
-PROCESSES = get_context("forkserver")
-PROCESSES.set_forkserver_preload(["registry.registration", "registry.artifacts.s3", "psycopg"])
 
 
 class Place:
@@ -169,15 +165,23 @@ def die_after(owner: Any, name: str) -> None:
     setattr(owner, name, lambda *arguments, **options: die(step(*arguments, **options)))
 
 
-def die_within(owner: Any, moment: str) -> None:
-    """At a *moment* of the transaction in which the version is appended; the lease had one before."""
-    append = owner.append_version
+def die_before_commit(owner: Any, name: str) -> None:
+    die_at_commit(owner, name, die_instead_of)
 
-    def deadly(*arguments: Any) -> Any:
-        event.listen(Session, moment, die)
-        return append(*arguments)
 
-    owner.append_version = deadly
+def die_after_commit(owner: Any, name: str) -> None:
+    die_at_commit(owner, name, die_after)
+
+
+def die_at_commit(owner: Any, name: str, at: Callable[[Any, str], None]) -> None:
+    """Of the transaction in which the version is appended; the lease had one before."""
+    append = getattr(owner, name)
+
+    def deadly(store: Store, *arguments: Any) -> Any:
+        at(store.engine.dialect, "do_commit")
+        return append(store, *arguments)
+
+    setattr(owner, name, deadly)
 
 
 STAGES: dict[str, tuple[Callable[[Any, str], None], Any, str, int, int]] = {
@@ -185,8 +189,8 @@ STAGES: dict[str, tuple[Callable[[Any, str], None], Any, str, int, int]] = {
     "while the bytes are checked": (die_instead_of, S3ArtifactStore, "_check", 1, 0),
     "after the bytes": (die_after, S3ArtifactStore, "upload", 1, 0),
     "before the row": (die_instead_of, Store, "append_version", 1, 0),
-    "before the commit": (die_within, Store, "before_commit", 1, 0),
-    "after the commit": (die_within, Store, "after_commit", 1, 1),
+    "before the commit": (die_before_commit, Store, "append_version", 1, 0),
+    "after the commit": (die_after_commit, Store, "append_version", 1, 1),
     "before the answer": (die_after, Store, "append_version", 1, 1),
 }
 
@@ -200,7 +204,7 @@ def register_elsewhere(place: Place, stage: str | None, key: str | None, paramet
 
 
 def start(place: Place, stage: str | None = None, key: str | None = None, **parameters: Any) -> BaseProcess:
-    process = PROCESSES.Process(target=register_elsewhere, args=(place, stage, key, parameters))
+    process = forks().Process(target=register_elsewhere, args=(place, stage, key, parameters))
     process.start()
     return process
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager
 from hashlib import sha256
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry.artifacts.content import BLOCK, copy, unfinished
+from registry.artifacts.content import BLOCK, copied, durable, hashed, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ def content(request: pytest.FixtureRequest) -> bytes:
 def received(source: Readable, folder: Path) -> tuple[str, bytes]:
     """The digest of what was copied, and what stands on the disk."""
     with unfinished(folder) as (path, file):
-        return copy(source, file), path.read_bytes()
+        return hashed(durable(copied(source, file), file), file), path.read_bytes()
 
 
 def test_a_file_is_copied_and_hashed_whatever_its_size(content: bytes, tmp_path: Path) -> None:
@@ -51,6 +52,22 @@ def test_a_file_of_another_file_system_is_copied_and_hashed(content: bytes, tmp_
         path.write_bytes(content)
         with path.open("rb") as source:
             assert received(source, tmp_path) == (sha256(content).hexdigest(), content)
+
+
+def test_a_copy_that_the_kernel_gives_up_halfway_is_finished_and_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, content, by_kernel = tmp_path / "source", os.urandom(3 * BLOCK), os.copy_file_range
+
+    def half(source: int, target: int, size: int, start: int, to: int) -> int:
+        if start > BLOCK:
+            raise OSError(errno.EXDEV, "elsewhere")
+        return by_kernel(source, target, size, start, to)
+
+    monkeypatch.setattr(os, "copy_file_range", half)
+    path.write_bytes(content)
+    with path.open("rb") as source:
+        assert received(source, tmp_path) == (sha256(content).hexdigest(), content)
 
 
 @contextmanager

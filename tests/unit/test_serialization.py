@@ -3,10 +3,13 @@ from __future__ import annotations
 import copy
 import io
 import json
+import pickle
 import re
 import sys
 import zipfile
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +23,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
+from registry import serialization
 from registry.exceptions import (
     NotSerializable,
     PickleNotAllowed,
@@ -28,13 +32,11 @@ from registry.exceptions import (
     Unreadable,
     UntrustedType,
 )
-from registry.serialization import Terms, dump, fingerprint, load, round_trip
+from registry.serialization import Terms, dump, load
 from registry.trust import PICKLES, TRUSTED, Consent
-from tests.hostile.nodes import archive, calls, estimator, mapping, node, plain, several, skops_file
+from tests.hostile.nodes import archive, array, calls, estimator, mapping, node, plain, several, skops_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.hostile.nodes import Node
 
 ROWS = 80
@@ -87,6 +89,17 @@ class Changeling:
 
 def no_answer(_: Any) -> Any:
     raise ValueError("these rows again")
+
+
+def round_trip(fitted: Any, features: Any, path: Path, terms: Terms) -> None:
+    dump(fitted, path, terms.serialization)
+    serialization.round_trip(fitted, features, path, terms)
+
+
+def fingerprint(fitted: Any) -> str:
+    with TemporaryDirectory() as folder:
+        dump(fitted, Path(folder, "m"))
+        return serialization.fingerprint(Path(folder, "m"))
 
 
 class TestAnEstimatorComesBack:
@@ -222,9 +235,15 @@ class TestAFingerprint:
         dump(fitted, tmp_path / "m")
         assert fingerprint(load(tmp_path / "m", Terms(trusted=TRUSTED), subject="m")) == fingerprint(fitted)
 
-    def test_is_refused_where_a_dump_is(self) -> None:
-        with pytest.raises(NotSerializable, match="Birch"):
-            fingerprint(Birch())
+    @pytest.mark.parametrize("kept_as", PICKLES)
+    def test_of_bytes_that_run_code_is_theirs_and_their_formats(self, tmp_path: Path, kept_as: str) -> None:
+        path = tmp_path / "m"
+        dump(LogisticRegression(), path, kept_as)
+        digests = {serialization.fingerprint(path, each) for each in PICKLES}
+        assert len(digests) == len(PICKLES)
+        before = serialization.fingerprint(path, kept_as)
+        path.write_bytes(path.read_bytes() + b"\0")
+        assert serialization.fingerprint(path, kept_as) != before
 
 
 # -- files that nobody dumped; those that would run code are in tests/hostile --------------------------------
@@ -240,11 +259,19 @@ def write(path: Path, parts: dict[str, bytes]) -> Path:
     return path
 
 
-def claiming(*shape: int) -> bytes:
+def array_in(part: str) -> Node:
+    return node("NdArrayNode", "numpy.ndarray", type="numpy", file=part)
+
+
+def claiming(*shape: int, version: tuple[int, int] = (1, 0)) -> bytes:
     """An array of two numbers whose header claims this *shape*."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": shape})
-    return header.getvalue() + np.zeros(2).tobytes()
+    header, claim = io.BytesIO(), {"descr": "<f8", "fortran_order": False, "shape": shape}
+    if version == (2, 0):
+        np.lib.format.write_array_header_2_0(header, claim)
+    else:
+        np.lib.format.write_array_header_1_0(header, claim)
+    begun = np.lib.format.magic(*version) + header.getvalue()[np.lib.format.MAGIC_LEN :]
+    return begun + np.zeros(2).tobytes()
 
 
 class TestAHostileFile:
@@ -326,14 +353,45 @@ class TestAHostileFile:
         with pytest.raises(Unreadable, match="compressed or encrypted"):
             load(tmp_path / "m.skops", Terms(trusted=TRUSTED), subject="late@1")
 
+    @pytest.mark.parametrize("version", [(1, 0), (2, 0)])
     @pytest.mark.parametrize("shape", [(10**5,), (10**15,), (10**30,), (-1,)])
     def test_whose_array_claims_more_numbers_than_it_holds_is_refused(
-        self, tmp_path: Path, shape: tuple[int, ...]
+        self, tmp_path: Path, shape: tuple[int, ...], version: tuple[int, int]
     ) -> None:
-        root = node("NdArrayNode", "numpy.ndarray", type="numpy", file="7.npy")
-        schema = json.dumps({"protocol": 2, **root}).encode()
-        path = write(tmp_path / "m.skops", {"schema.json": schema, "7.npy": claiming(*shape)})
-        with pytest.raises(Unreadable):
+        path = archive_of(tmp_path / "m.skops", array_in("7.npy"), _7=claiming(*shape, version=version))
+        with pytest.raises(Unreadable, match=r"array 7\.npy claims"):
+            load(path, Terms(trusted=TRUSTED), subject="late@1")
+
+    def test_whose_second_array_holds_less_than_the_same_beginning_of_the_first_is_refused(
+        self, tmp_path: Path
+    ) -> None:
+        whole = array(np.zeros(20))
+        header, both = whole[:-160], several(array_in("7.npy"), array_in("8.npy"))
+        arrays = load(archive_of(tmp_path / "m", both, _7=whole, _8=whole), Terms(), subject="m")
+        np.testing.assert_array_equal(arrays, np.zeros((2, 20)))
+        with pytest.raises(Unreadable, match=r"array 8\.npy claims"):
+            load(archive_of(tmp_path / "m", both, _7=whole, _8=header), Terms(), subject="m")
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b"", "is not what its name says"),
+            (pickle.dumps([0.0, 0.0]), "is not what its name says"),
+            (b"\x93NUMPY\x03\x00" + claiming(2)[8:], "no dump writes an array as 7.npy is"),
+            (claiming(2)[:9], "ValueError"),
+            (claiming(2)[:60], "ValueError"),
+        ],
+        ids=["nothing", "a pickle", "another version", "no header", "half a header"],
+    )
+    def test_whose_array_is_none_is_refused(self, tmp_path: Path, content: bytes, reason: str) -> None:
+        path = archive_of(tmp_path / "m.skops", array_in("7.npy"), _7=content)
+        with pytest.raises(Unreadable, match=reason):
+            load(path, Terms(trusted=TRUSTED), subject="late@1")
+
+    def test_whose_sparse_matrix_is_none_is_refused(self, tmp_path: Path) -> None:
+        schema = json.dumps({"protocol": 2, **plain(1)}).encode()
+        path = write(tmp_path / "m.skops", {"schema.json": schema, "7.npz": claiming(2)})
+        with pytest.raises(Unreadable, match="is not what its name says"):
             load(path, Terms(trusted=TRUSTED), subject="late@1")
 
 
