@@ -1,31 +1,30 @@
-"""A model of a million versions is as quick to use as one of a thousand; brackets are ratios in one run."""
+"""A million versions are as quick to use as a thousand; the numbers in brackets are ratios in one run."""
 
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
-from hashlib import sha256
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import insert, text
 
-from registry.ledger import Proposal
 from registry.references import Reference
-from registry.store import Origin, Store, Submission
-from registry.tables import GENESIS, Artifact, DatasetRecord, ModelVersion, RegisteredModel, canonical_json
+from registry.search import Ranking, Search, find
+from registry.store import Origin, Store
+from registry.submissions import Submission
+from registry.tables import ModelVersion
 from tests.benchmarks import crowd
+from tests.benchmarks.filling import AT, HOLDOUT, METRIC, fill, team_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 FEW, MANY = 1_000, 1_000_000
-BATCH = 10_000
 ROUNDS = 300
-AT = datetime(2026, 1, 1, tzinfo=UTC)
 CHAMPION = Reference("churn", "champion")
+BEST = Ranking(METRIC, HOLDOUT.fingerprint)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -37,7 +36,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def store(
     kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Store]:
-    """A registry of one model, of which a version in the middle is in force."""
+    """A registry in which most versions are of one model; of each a version in the middle is in force."""
     if kind == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('many')}/registry.db"
     else:
@@ -45,39 +44,17 @@ def store(
         server.create(f"many_{request.param}")
         url = server.url(f"many_{request.param}")
     with closing(Store.open(url, Origin(actor="the benchmark"))) as store:
-        fill(store, request.param)
+        fill(store, models_of(request.param))
+        middle = store.resolve(CHAMPION)
+        assert middle.digest() == middle.hash
         yield store
 
 
-def fill(store: Store, versions: int) -> None:
-    with store.engine.begin() as connection:
-        if connection.dialect.name == "postgresql":  # an empty table's statistics make each check a full scan
-            connection.execute(text("SET LOCAL session_replication_role = replica"))
-        connection.execute(insert(DatasetRecord), [crowd.rows().model_dump()])
-        connection.execute(insert(RegisteredModel), [{"name": "churn", "last_version": versions}])
-        rows, batch = chain_of(versions), min(BATCH, versions)
-        for _ in range(versions // batch):
-            some = list(islice(rows, batch))
-            kept = [{"digest": row["artifact"], "bytes": 1, "leased_until": AT} for row in some]
-            connection.execute(insert(Artifact), kept)
-            connection.execute(insert(ModelVersion), some)
-    with store.engine.begin() as connection:
-        connection.execute(text("ANALYZE"))
-    middle = store.version("churn", versions // 2)
-    assert middle.digest() == middle.hash
-    store.append_entry(Proposal(kind="assigned", model="churn", version=middle.number, reason="its turn"))
-
-
-def chain_of(versions: int) -> Iterator[dict[str, Any]]:
-    """The rows of so many versions, each sealed after the one before, and much quicker than one by one."""
-    row = ModelVersion(**crowd.a_row() | {"registered_at": AT}, hash="").model_dump(exclude={"hash"})
-    last = GENESIS
-    for number in range(1, versions + 1):
-        row |= {"number": number, "previous": number - 1 or None, "previous_hash": last}
-        row |= {name: crowd.digest((name, number)) for name in ("training", "fitted", "artifact")}
-        facts = canonical_json(row | {"registered_at": AT.isoformat(timespec="microseconds")})
-        last = sha256(facts.encode()).hexdigest()
-        yield row | {"hash": last}
+def models_of(versions: int) -> dict[str, int]:
+    """So many versions in all: four fifths of one model, and as many of each of the others."""
+    others = min(versions // 10, 2_000)
+    rest = dict.fromkeys((f"model-{number}" for number in range(others)), versions // 5 // others)
+    return {"churn": versions - versions // 5} | rest
 
 
 def champion(store: Store) -> Callable[[], ModelVersion]:
@@ -97,6 +74,37 @@ def register(store: Store) -> Callable[[], ModelVersion]:
         prepared.append(Submission(version=version, trained_on=crowd.rows(), request=crowd.digest("request")))
     store.lease({each.version.artifact: 1 for each in prepared})
     return lambda: store.append_version(prepared.pop())
+
+
+# the thousandth page where there are so many, and else one with as many before it as behind it
+SEARCHES: dict[str, tuple[Search, Callable[[int], int]]] = {
+    "all": (Search(), lambda versions: versions // 20),
+    "of a model": (Search(model="churn"), lambda versions: versions // 20),
+    "with a tag": (Search(tags={"team": team_of(1)}), lambda versions: versions // 20),
+    "with a tag, of a model": (
+        Search(model="churn", tags={"team": team_of(1)}),
+        lambda versions: versions // 40,
+    ),
+    "of a time": (
+        Search(since=AT + timedelta(hours=1), until=AT + timedelta(hours=20)),
+        lambda versions: versions // 20,
+    ),
+    "in force": (Search(alias="champion"), lambda versions: min(versions // 10, 2_000) // 2),
+    "the best": (Search(ranking=BEST), lambda versions: versions // 20),
+    "the good": (Search(ranking=replace(BEST, above=0.5)), lambda versions: versions // 20),
+    "the best of a model": (Search(model="churn", ranking=BEST), lambda versions: versions // 20),
+}
+
+
+@pytest.mark.parametrize("page", ["first", "deep"])
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_page_of_a_search_costs_the_same(store: Store, search: str, page: str, benchmark: Any) -> None:
+    asked, depth = SEARCHES[search]
+    versions = sum(model.last_version for model in store.models())
+    before = None if page == "first" else find(store, asked, most=depth(versions - versions % FEW)).next
+    benchmark.group = f"search {search}, {page} page, {store.engine.dialect.name}"
+    looked = partial(find, store, asked, most=40, after=before)
+    assert len(benchmark.pedantic(looked, rounds=ROUNDS // 3, warmup_rounds=5).versions) == 40
 
 
 @pytest.mark.parametrize("use", [champion, page, register])

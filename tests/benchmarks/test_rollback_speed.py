@@ -64,7 +64,7 @@ def served(
         api = servers.enter_context(prefect_server())
         servers.enter_context(temporary_settings({PREFECT_API_URL: api}))
         registry = servers.enter_context(promoted(tmp_path_factory, tmp_path, monkeypatch))
-        deploy(api, tmp_path)
+        deploy(api)
         prefect(api, "deploy", "--all", "--prefect-file", str(tmp_path / "prefect.yaml"))
         servers.enter_context(prefect_worker(api, tmp_path))
         yield registry
