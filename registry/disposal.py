@@ -103,7 +103,7 @@ class Disposal:
         files = exists().where(col(ArtifactFile.manifest) == col(Artifact.digest))
         with reading(self.store.engine) as session:
             over = col(Artifact.leased_until) <= time_in(session.connection())
-            idle = select(Artifact).where(over, ~_needed()).order_by(files.desc(), col(Artifact.digest))
+            idle = select(Artifact).where(over, ~needed()).order_by(files.desc(), col(Artifact.digest))
             return list(session.exec(idle).all())
 
     def known(self, digests: Iterable[str]) -> dict[str, Artifact]:
@@ -261,12 +261,12 @@ def _is_free(session: Session, locked: Artifact) -> bool:
         return locked.leased_until <= locked.purged_at
     if locked.leased_until > time_in(session.connection()):
         return False
-    needed = select(Artifact.digest).where(Artifact.digest == locked.digest, _needed())
-    return session.exec(needed).first() is None
+    still = select(Artifact.digest).where(Artifact.digest == locked.digest, needed())
+    return session.exec(still).first() is None
 
 
-def _needed() -> ColumnElement[bool]:
-    """Whether a version needs the artifact that a statement is about; see ``Holder``."""
+def needed() -> ColumnElement[bool]:
+    """SQL: a version needs the artifact that the statement is about; see ``Holder``."""
     digest = col(Artifact.digest)
     of_a_folder = exists().where(
         col(ArtifactFile.digest) == digest, col(ModelVersion.artifact) == col(ArtifactFile.manifest)

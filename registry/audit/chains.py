@@ -7,7 +7,6 @@ row, so that a ledger of any length is followed in little time and in the same m
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +16,7 @@ from json.encoder import encode_basestring
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import from_json
 from sqlalchemy import func, select, type_coerce
 from sqlalchemy.types import NullType
 from sqlmodel.sql.sqltypes import UTCDateTime
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, ColumnElement, Connection, Dialect, Engine, Select, Table
 
     Breach = Callable[["Raw", "Raw | None"], str | None]
+    Watch = Callable[[Sequence["Raw"]], None]
 
 Raw = Any
 """A row as the driver gives it: the values of its sealed columns by their names' order, then its hash."""
@@ -141,7 +142,7 @@ ENTRIES = Kind(
         "replaced": "in_force",
         "replaced_since": "in_force_since",
     },
-    beginning=(None, GENESIS, 0, 0),
+    beginning=(None, GENESIS, None, None),
 )
 
 
@@ -167,21 +168,21 @@ class Chain:
             self.others += 1
 
 
-def follow(connection: Connection, kind: Kind, watch: Callable[[int], None]) -> Iterator[Chain]:
-    """Follow every chain of a *kind* from its first row on; *watch* is told how many rows were read."""
+def follow(connection: Connection, kind: Kind, watch: Watch) -> Iterator[Chain]:
+    """Follow every chain of a *kind* from its first row on; *watch* is shown the rows as they are read."""
     rows = kind.raw(connection.dialect).order_by(*(kind.table.c[name] for name in (*kind.key, kind.number)))
     breach = _breach(kind)
-    for key, links in groupby(_told(stream(connection, rows), watch), kind.picker(*kind.key)):
+    for key, links in groupby(_shown(stream(connection, rows), watch), kind.picker(*kind.key)):
         chain = Chain("@".join(map(str, key if isinstance(key, tuple) else (key,))))
         for problem in _problems(kind, links, breach):
             chain.blame(problem)
         yield chain
 
 
-def _told(portions: Iterable[Sequence[Raw]], watch: Callable[[int], None]) -> Iterator[Raw]:
+def _shown(portions: Iterable[Sequence[Raw]], watch: Watch) -> Iterator[Raw]:
     for portion in portions:
         yield from portion
-        watch(len(portion))
+        watch(portion)
 
 
 def _problems(kind: Kind, links: Iterable[Raw], breach: Breach) -> Iterator[str]:
@@ -244,7 +245,7 @@ def _contradicts_itself(kind: Kind) -> Callable[[Raw], bool]:
         if what in MOVES:
             return bool((in_force, since) != (version, sequence) or version == replaced)
         if what == "cleared":
-            return bool((in_force, since) != (0, sequence) or version != replaced)
+            return bool((in_force, since) != (None, sequence) or version != replaced)
         return bool((in_force, since) != (replaced, replaced_since))
 
     return contradicts
@@ -262,8 +263,10 @@ def moment(column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any]:
 
 def _raw(column: Column[Any], dialect: Dialect) -> ColumnElement[Any]:
     """The *column* without a look at what it holds."""
-    is_time = isinstance(column.type, UTCDateTime)
-    return moment(column, dialect) if is_time else type_coerce(column, NullType)
+    if isinstance(column.type, UTCDateTime):
+        return moment(column, dialect)
+    plain = type_coerce(column, NullType)
+    return func.nullif(plain, 0) if isinstance(column.type, NumberOrNone) else plain
 
 
 def _part(column: Column[Any], *, alone: bool) -> Callable[[Any], str]:
@@ -277,7 +280,7 @@ def _part(column: Column[Any], *, alone: bool) -> Callable[[Any], str]:
     if isinstance(column.type, UTCDateTime):
         return _moment
     if isinstance(column.type, NumberOrNone):
-        return _number_or_none
+        return _or_null(int.__repr__)
     if column.type.python_type is bool:
         return _BOOLEANS.__getitem__
     write = int.__repr__ if column.type.python_type is int else encode_basestring
@@ -288,12 +291,8 @@ def _or_null(write: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda value: "null" if value is None else write(value)
 
 
-def _number_or_none(value: Any) -> str:
-    return int.__repr__(value) if value else "null"
-
-
 def _checked_json(value: Any) -> str:
-    json.loads(value)
+    from_json(value)
     return str(value)
 
 

@@ -6,28 +6,38 @@ Metrics are in no chain of hashes. But each decision repeats those that it was m
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from math import isclose
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Text, select, tuple_, type_coerce
+from pydantic_core import from_json
+from sqlalchemy import Text, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 
-from registry.audit.chains import stream
-from registry.exceptions import InvalidReference
-from registry.references import Reference
+from registry.audit.chains import ENTRIES
+from registry.exceptions import InvalidName
+from registry.limits import LARGEST_NUMBER, check_text
+from registry.references import check_model_name
 from registry.tables import WHOLE, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
+
+    from registry.audit.chains import Raw
+
+    Named = tuple[str, int, str, str, str]
 
 _AT_ONCE = 3_000  # claims whose metrics are looked up by one statement
 _ACCURACY = 1e-6  # a share of the value; a sum in another order differs by less
 
-_ENTRY = Row.metadata.tables["ledger_entry"].c
+_DECISION = ENTRIES.picker("model", "alias", "sequence", "dataset", "evidence")
 _METRIC = Row.metadata.tables["metric"].c
+_OTHER_FORM = (AttributeError, KeyError, TypeError, ValueError, OverflowError, InvalidName)
+_NAME = [_METRIC[column] for column in ("model", "number", "dataset", "slice", "name")]
 
 
 class Claim(NamedTuple):
@@ -40,7 +50,7 @@ class Claim(NamedTuple):
     """
 
     entry: str
-    metric: tuple[Any, ...]
+    metric: Named
     value: float
 
     @property
@@ -57,18 +67,29 @@ class Contradiction(NamedTuple):
     problem: str
 
 
-def contradictions(connection: Connection) -> Iterator[Contradiction]:
-    """The metrics that a decision in the ledger contradicts, each once."""
-    claims, told = _claims(connection), set()
-    while some := list(islice(claims, _AT_ONCE)):
-        kept = _kept(connection, {claim.metric[:3] for claim in some})
-        for claim in some:
-            if claim.metric not in told and (problem := _contradicted(claim, kept)):
-                told.add(claim.metric)
-                yield Contradiction(claim.subject, problem)
+@dataclass(frozen=True)
+class Hearing:
+    """The ledger's decisions are held against the metrics while the ledger is read.
+
+    Attributes:
+        connection: Where the metrics are.
+        contradictions: What was found, once for each metric.
+    """
+
+    connection: Connection
+    contradictions: dict[Named, Contradiction] = field(default_factory=dict)
+
+    def attend(self, entries: Iterable[Raw]) -> None:
+        """Look at what some *entries* were decided by."""
+        claims = chain.from_iterable(map(_claims, entries))
+        while some := list(islice(claims, _AT_ONCE)):
+            kept = _kept(self.connection, {claim.metric for claim in some})
+            for claim in some:
+                if problem := _contradicted(claim, kept):
+                    self.contradictions.setdefault(claim.metric, Contradiction(claim.subject, problem))
 
 
-def _contradicted(claim: Claim, kept: Mapping[tuple[Any, ...], float]) -> str | None:
+def _contradicted(claim: Claim, kept: Mapping[Named, float]) -> str | None:
     found = kept.get(claim.metric)
     if found is None:
         return f"is missing, and {claim.entry} was decided by it"
@@ -77,23 +98,32 @@ def _contradicted(claim: Claim, kept: Mapping[tuple[Any, ...], float]) -> str | 
     return None
 
 
-def _kept(connection: Connection, evaluations: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], float]:
-    of = tuple_(_METRIC.model, _METRIC.number, _METRIC.dataset)
-    metrics = select(*of.clauses, _METRIC.slice, _METRIC.name, _METRIC.value).where(of.in_(evaluations))
-    return {tuple(row[:-1]): row[-1] for rows in stream(connection, metrics) for row in rows}
+def _kept(connection: Connection, metrics: Iterable[Named]) -> dict[Named, float]:
+    """The values of those of the *metrics* that are kept."""
+    wanted = _listed(json.dumps(list(metrics)), connection.dialect.name)
+    same = (column == cast(value, column.type) for column, value in zip(_NAME, wanted, strict=True))
+    rows = connection.execute(select(*_NAME, _METRIC.value).where(*same))
+    return {(row[0], row[1], row[2], row[3], row[4]): row[5] for row in rows}
 
 
-def _claims(connection: Connection) -> Iterator[Claim]:
-    evidence = type_coerce(_ENTRY.evidence, Text)
-    judged = select(_ENTRY.model, _ENTRY.alias, _ENTRY.sequence, _ENTRY.dataset, evidence).where(
-        _ENTRY.dataset.is_not(None)
-    )
-    for portion in stream(connection, judged):
-        for model, alias, sequence, dataset, decision in portion:
-            try:
-                yield from _made(f"entry {sequence} of {model}@{alias}", dataset, json.loads(decision))
-            except (KeyError, TypeError, ValueError, InvalidReference):
-                continue  # evidence of another form; whether it is as it was written, its hash says
+def _listed(names: str, dialect: str) -> list[ColumnElement[Any]]:
+    """SQL for the columns of a table that is given as JSON, because thousands of parameters bind slowly."""
+    places = range(len(_NAME))
+    if dialect == "postgresql":
+        row = func.jsonb_array_elements(cast(literal(names, Text), JSONB)).column_valued("listed")
+        return [row.op("->>")(place) for place in places]
+    value = func.json_each(literal(names, Text)).table_valued("value", name="listed").c.value
+    return [func.json_extract(value, f"$[{place}]") for place in places]
+
+
+def _claims(row: Raw) -> Iterator[Claim]:
+    model, alias, sequence, dataset, evidence = _DECISION(row)
+    if dataset is None:
+        return
+    try:
+        yield from _made(f"entry {sequence} of {model}@{alias}", str(dataset), from_json(evidence))
+    except _OTHER_FORM:
+        return  # whether it is as it was written, its hash says
 
 
 def _made(entry: str, dataset: str, decision: dict[str, Any]) -> Iterator[Claim]:
@@ -102,11 +132,20 @@ def _made(entry: str, dataset: str, decision: dict[str, Any]) -> Iterator[Claim]
         if measured := check["measured"]:
             for side, version in contenders:
                 if measured[side] is not None:
-                    metric = (*version, dataset, measured["slice"], measured["metric"])
-                    yield Claim(entry, metric, measured[side])
+                    metric = (*version, dataset, *_text(measured["slice"], measured["metric"]))
+                    yield Claim(entry, metric, float(measured[side]))
+
+
+def _version(reference: str) -> tuple[str, int]:
+    model, _, number = reference.partition("@")
+    if not 0 < int(number) <= LARGEST_NUMBER:
+        raise ValueError(reference)
+    return _model(model), int(number)
+
+
+_model = lru_cache(maxsize=1_000)(check_model_name)
 
 
 @lru_cache(maxsize=1_000)
-def _version(reference: str) -> tuple[str, int | str]:
-    parsed = Reference.parse(reference)
-    return parsed.model, parsed.selector
+def _text(part: str, metric: str) -> tuple[str, str]:
+    return check_text("slice", part), check_text("metric", metric)

@@ -7,9 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import func, select
 
 from registry.database import reading
+from registry.disposal import needed
 from registry.exceptions import ArtifactError, InvalidFolder
 from registry.folders import FORMAT, Manifest
 from registry.tables import Row
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Engine
     from sqlalchemy import Row as Found
 
+    from registry.artifacts import ArtifactStore
     from registry.backend import Backend
 
 _AT_ONCE = 200  # artifacts that are asked for by one statement; none is held open while bytes are read
@@ -50,7 +52,7 @@ def weight(engine: Engine) -> int:
     """The size in bytes of all that is to be there."""
     everything = select(func.coalesce(func.sum(_ARTIFACT.bytes), 0)).where(_ARTIFACT.purged_at.is_(None))
     with reading(engine) as session:
-        return int(session.connection().scalar(everything.where(_is_needed())) or 0)
+        return int(session.connection().scalar(everything.where(needed())) or 0)
 
 
 def held(engine: Engine) -> Iterator[Holding]:
@@ -67,34 +69,23 @@ def held(engine: Engine) -> Iterator[Holding]:
 
 def damage(backend: Backend, holding: Holding) -> str | None:
     """What is wrong with the bytes; None if nothing is, or if nobody needs them any more by now."""
-    with TemporaryDirectory(prefix="registry-") as folder:
-        path = Path(folder, holding.digest)
-        try:
-            backend.artifacts.fetch(holding.digest, path)
-        except ArtifactError as error:
-            now = _read(backend.rows.engine, _ARTIFACT.digest == holding.digest)
-            return str(error) if now and now[0].purged is None else None
-        found = path.stat().st_size
+    try:
+        found = backend.artifacts.check(holding.digest)
         if found != holding.size and holding.size:
             return f"has {count(found, 'byte')}, and its row says {holding.size:,}"
-        return _misquoted(backend.rows.engine, holding, path)
+        return _misquoted(backend, holding)
+    except ArtifactError as error:
+        now = _read(backend.rows.engine, _ARTIFACT.digest == holding.digest)
+        return str(error) if now and now[0].purged is None else None
 
 
 def _read(engine: Engine, which: ColumnElement[bool]) -> list[Holding]:
-    artifacts = select(*_ARTIFACT).where(which, _is_needed()).order_by(_ARTIFACT.digest).limit(_AT_ONCE)
+    artifacts = select(*_ARTIFACT).where(which, needed()).order_by(_ARTIFACT.digest).limit(_AT_ONCE)
     with reading(engine) as session:
         connection = session.connection()
         rows = connection.execute(artifacts).all()
         names = _names(connection, [row.digest for row in rows])
     return [Holding(row.digest, names[row.digest], row.bytes, _purge(row)) for row in rows]
-
-
-def _is_needed() -> ColumnElement[bool]:
-    return or_(
-        exists().where(_VERSION.artifact == _ARTIFACT.digest),
-        exists().where(_EVALUATION.predictions == _ARTIFACT.digest),
-        exists().where(_FILE.digest == _ARTIFACT.digest, _VERSION.artifact == _FILE.manifest),
-    )
 
 
 def _names(connection: Connection, digests: Sequence[str]) -> dict[str, str]:
@@ -120,19 +111,25 @@ def _purge(row: Found[Any]) -> str | None:
     return f"purged by {row.purged_by} on {row.purged_at:%Y-%m-%d}: {row.purged_because}"
 
 
-def _misquoted(engine: Engine, holding: Holding, manifest: Path) -> str | None:
-    """How the rows about a folder's files differ from its *manifest*, if it is one."""
+def _misquoted(backend: Backend, holding: Holding) -> str | None:
+    """How the rows about a folder's files differ from its manifest, if the *holding* is one."""
     folders = select(_VERSION.number).where(
         _VERSION.artifact == holding.digest, _VERSION.serialization == FORMAT
     )
     rows = select(_FILE.path, _FILE.digest).where(_FILE.manifest == holding.digest)
-    with reading(engine) as session:
+    with reading(backend.rows.engine) as session:
         if session.connection().execute(folders.limit(1)).first() is None:
             return None
         quoted = {path: digest for path, digest in session.connection().execute(rows)}  # noqa: C416, for mypy
     try:
-        files = {file.path: file.digest for file in Manifest.from_bytes(manifest.read_bytes()).files}
+        files = {file.path: file.digest for file in _manifest(backend.artifacts, holding.digest).files}
     except InvalidFolder as error:
         return f"is no manifest: {error}"
     different = sorted(path for path, _ in files.items() ^ quoted.items())
     return f"names other files than its rows do, {different[0]!r} among them" if different else None
+
+
+def _manifest(artifacts: ArtifactStore, digest: str) -> Manifest:
+    with TemporaryDirectory(prefix="registry-") as folder:
+        artifacts.fetch(digest, Path(folder, digest))
+        return Manifest.from_bytes(Path(folder, digest).read_bytes())

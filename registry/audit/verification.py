@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from registry.audit.anchors import differences
 from registry.audit.chains import ENTRIES, VERSIONS, follow, snapshot
-from registry.audit.claims import contradictions
+from registry.audit.claims import Hearing
 from registry.audit.holdings import damage, held, weight
 from registry.audit.relations import dangling, miscounted
 from registry.tables import Row
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from registry.audit.anchors import Witness
-    from registry.audit.chains import Chain
+    from registry.audit.chains import Chain, Raw
     from registry.backend import Backend
 
     Watch = Callable[[int], None]
@@ -82,15 +82,21 @@ def verify_rows(
     chains were read.
     """
     with snapshot(backend.rows.engine) as connection:
-        for kind in _CHAINS:
-            for followed in follow(connection, kind, watch):
-                yield from _breaks(followed)
+        hearing = Hearing(connection)
+
+        def read(entries: Sequence[Raw]) -> None:
+            hearing.attend(entries)
+            watch(len(entries))
+
+        versions = follow(connection, VERSIONS, lambda portion: watch(len(portion)))
+        for followed in chain(versions, follow(connection, ENTRIES, read)):
+            yield from _breaks(followed)
         for counted in miscounted(connection):
             yield Finding(*counted)
         for table in Row.metadata.sorted_tables:
             for missing in dangling(connection, table):
                 yield Finding(*missing)
-        for contradiction in contradictions(connection):
+        for contradiction in hearing.contradictions.values():
             yield Finding(*contradiction)
         for witness in witnesses:
             yield from _testimony(connection, witness)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from registry import console
+from registry import arguments, console
 from registry.artifacts.content import unfinished
 from registry.cli.options import open_registry, writing
 from registry.exceptions import AnchorUnusable
@@ -61,8 +61,15 @@ def export(
     model: Annotated[
         str | None, typer.Option(metavar="NAME", parser=check_model_name, help="Of this model alone.")
     ] = None,
-    since: Annotated[datetime | None, typer.Option(help="From then on; local time without a zone.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Before then, likewise.")] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=arguments.moment, metavar="TIME", help="From then on; local unless it has a zone."
+        ),
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(parser=arguments.moment, metavar="TIME", help="Before then.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of the standard output.")
     ] = None,
@@ -73,7 +80,7 @@ def export(
     UTF-8 without escapes. Its previous_hash is the hash of the line before it about the same alias or, where
     that is null, about the same model. `python -m pydoc registry.audit.trail` says it all.
     """
-    lines = open_registry().audit(model, since=_local(since), until=_local(until))
+    lines = open_registry().audit(model, since=since, until=until)
     if output is None:
         sys.stdout.writelines(f"{line}\n" for line in lines)
         return
@@ -119,7 +126,3 @@ def _trusted(backend: Backend, trust: Path | None) -> dict[str, TrustedKey] | No
 
     file = trust or (backend.trust.file if backend.trust else None)
     return None if file is None else read_trusted(file)
-
-
-def _local(moment: datetime | None) -> datetime | None:
-    return moment and moment.astimezone()

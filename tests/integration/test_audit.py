@@ -20,28 +20,12 @@ from registry.audit.anchors import place, take
 from registry.exceptions import AnchorUnusable, ArtifactStoreUnavailable, InvalidValue, ModelNotFound
 from registry.signing import dsse
 from registry.signing.keys import SigningKey, generate, read_trusted, trust_entry
-from tests.audited import audited_on_postgresql, audited_on_sqlite
 from tests.examples import fit
 from tests.owner import owning
 from tests.three_versions import POLICY, holdout, training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def registry(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> Iterator[Registry]:
-    """Three versions of churn, and the entries of two aliases of it."""
-    session = tmp_path_factory.getbasetemp()
-    if request.param == "sqlite":
-        with audited_on_sqlite(session, tmp_path) as registry:
-            yield registry
-    else:
-        server = request.getfixturevalue("postgres_server")
-        with audited_on_postgresql(session, tmp_path, server) as registry:
-            yield registry
+    from collections.abc import Callable
 
 
 on_sqlite = pytest.mark.parametrize("registry", ["sqlite"], indirect=True)

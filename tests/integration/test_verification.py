@@ -6,6 +6,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,32 +18,16 @@ from sqlalchemy.exc import DBAPIError
 from registry.audit.anchors import Witness, take
 from registry.audit.chains import MOST_NAMED
 from registry.audit.verification import extent, verify, verify_bytes, verify_rows
-from tests.audited import audited_on_postgresql, audited_on_sqlite
 from tests.owner import owning, rewrite_entries, rewrite_versions
 from tests.three_versions import training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from registry import Registry
     from registry.tables import LedgerEntry, ModelVersion
 
 RESTORE = ": restore the database from a backup"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def registry(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> Iterator[Registry]:
-    """Three versions of churn, and the entries of two aliases of it."""
-    session = tmp_path_factory.getbasetemp()
-    if request.param == "sqlite":
-        with audited_on_sqlite(session, tmp_path) as registry:
-            yield registry
-    else:
-        server = request.getfixturevalue("postgres_server")
-        with audited_on_postgresql(session, tmp_path, server) as registry:
-            yield registry
 
 
 def problems(registry: Registry, *witnesses: Witness) -> dict[str, str]:
@@ -396,7 +381,48 @@ def test_a_plain_sqlite_connection_cannot_replace_a_row(registry: Registry, tabl
             connection.execute(replace, row)
 
 
+ACCURACY = {"slice": "all", "metric": "accuracy", "challenger": 0.0}
+CLAIM: dict[str, Any] = {"challenger": "churn@2", "champion": None, "checks": [{"measured": ACCURACY}]}
+OTHER_FORMS: list[dict[str, Any]] = [
+    {},
+    {"challenger": "churn@2"},
+    CLAIM | {"challenger": 2},
+    CLAIM | {"challenger": "churn@champion"},
+    CLAIM | {"challenger": "churn@1000000000000"},
+    CLAIM | {"challenger": "churn\0@2"},
+    CLAIM | {"checks": [{"measured": "much"}]},
+    CLAIM | {"checks": [{"measured": {"slice": "all", "metric": "accuracy"}}]},
+    CLAIM | {"checks": [{"measured": ACCURACY | {"slice": {}}}]},
+    CLAIM | {"checks": [{"measured": ACCURACY | {"metric": "accuracy\0"}}]},
+    CLAIM | {"checks": [{"measured": ACCURACY | {"challenger": "high"}}]},
+    CLAIM | {"checks": [{"measured": ACCURACY | {"challenger": 10**400}}]},
+]
+"""Evidence that no policy of this library gives."""
+
+
+def test_evidence_of_another_form_is_no_claim(registry: Registry) -> None:
+    def judge_by(evidence: dict[str, Any]) -> Callable[[LedgerEntry], None]:
+        def change(entry: LedgerEntry) -> None:
+            if (entry.alias, entry.sequence) == ("champion", 2):
+                entry.evidence = evidence
+
+        return change
+
+    with owning(registry) as connection:
+        for evidence in OTHER_FORMS:
+            rewrite_entries(connection, judge_by(evidence))
+            connection.commit()
+            assert problems(registry) == {}, evidence
+        rewrite_entries(connection, judge_by(CLAIM))
+    assert "was decided by 0.0" in problems(registry)["accuracy of churn@2"]
+
+
 # What became of the bytes
+
+
+def test_bytes_are_looked_at_where_they_are(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/no/room")
+    assert problems(registry) == {}
 
 
 def test_bytes_that_are_missing_are_named(registry: Registry) -> None:
