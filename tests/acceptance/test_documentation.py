@@ -50,6 +50,10 @@ def test_the_policy_file_in_the_readme_is_one() -> None:
     assert len(PromotionPolicy.model_validate(tomllib.loads(policy)).checks) == 3
 
 
+def test_the_service_in_the_readme_is_the_one_that_is_tested() -> None:
+    assert (ROOT / "tests" / "service.py").read_text() in _blocks("python")
+
+
 def test_ci_runs_the_readmes_test_command() -> None:
     command = next(block for block in _blocks("console") if "pytest" in block)
     assert command.strip() in (ROOT / ".ci" / "run").read_text()
