@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from contextlib import ExitStack
 from shutil import copy
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a busy machine OpenMP's threads wait for each other
+os.environ["MODEL_REGISTRY_CACHE"] = "off"  # what happens to a bucket is to be noticed
 
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are looked at
@@ -29,6 +31,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not {"benchmarks", "simulation"}.isdisjoint(item.path.parts):
             item.add_marker("long")
+
+
+@pytest.fixture(scope="session")
+def make_once(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Each call gives the folder of this name, which the first of all workers to ask for it fills."""
+    own = tmp_path_factory.getbasetemp()
+    common = own if worker_id == "master" else own.parent
+
+    def made(name: str, fill: Callable[[Path], None]) -> Path:
+        folder = common / name
+        with (common / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                unfinished = common / f"{name}.new"
+                unfinished.mkdir()
+                fill(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -92,15 +93,15 @@ def submit(page: Page) -> str:
     return str(link.get_attribute("href")).rpartition("/")[2]
 
 
-def open_run(page: Page, run: str) -> None:
-    """Look at a run."""
+def open_run(page: Page, run: str, state: str) -> None:
+    """Look at a run once it is in the state; until then the UI would draw its progress all the time."""
+    page.goto("about:blank")
+    deadline = time.monotonic() + SECONDS_TO_RUN
+    while (found := page.request.get(f"/api/flow_runs/{run}").json()["state"])["name"] != state:
+        assert time.monotonic() < deadline, found
+        page.wait_for_timeout(500)
     page.goto(f"/v2/runs/flow-run/{run}")
-
-
-def await_state(page: Page, state: str) -> None:
-    """Keep looking at the run until it is in the state."""
-    badge = page.get_by_role("main").get_by_text(state, exact=True).first
-    expect(badge).to_be_visible(timeout=SECONDS_TO_RUN * 1000)
+    expect(page.get_by_role("main").get_by_text(state, exact=True).first).to_be_visible()
 
 
 def open_resume_dialog(page: Page) -> str:

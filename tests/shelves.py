@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from registry import Registry, storage
+from registry.artifacts import FolderArtifactStore
 from registry.database import reading, time_in
 from registry.settings import RegistrySettings, open_backend
 from registry.submissions import Submission
@@ -19,6 +22,8 @@ from tests.integration.conftest import digest as digest_of
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from registry.artifacts import ArtifactStore
 
 NO_TIME = timedelta(0)
 
@@ -41,6 +46,29 @@ def leasing(registry: Registry, lease_time: timedelta) -> Registry:
     """The same registry, which leases bytes for so long."""
     backend = registry.backend
     return Registry.of(replace(backend, rows=replace(backend.rows, lease_time=lease_time)))
+
+
+class Deadly(FolderArtifactStore):
+    """Removing an artifact is the end of the process: before the bytes are gone, or right after."""
+
+    def __init__(self, root: Path, moment: str) -> None:
+        super().__init__(root)
+        self._moment = moment
+
+    def remove(self, digest: str) -> None:
+        if self._moment == "after":
+            super().remove(digest)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def with_artifacts(registry: Registry, artifacts: ArtifactStore) -> Registry:
+    """The same registry, which keeps its bytes elsewhere."""
+    return Registry.of(replace(registry.backend, artifacts=artifacts))
+
+
+def deadly(registry: Registry, place: Place, moment: str) -> Registry:
+    """The same registry, whose process dies at the first removal, at this *moment* of it."""
+    return with_artifacts(registry, Deadly(Path(place.artifacts), moment))
 
 
 def put(registry: Registry, content: str) -> str:

@@ -17,16 +17,22 @@ from prefect.settings import (
 
 from registry import Registry
 from tests.servers.browser import Person, person_at
-from tests.servers.prefect import prefect_server
+from tests.servers.prefect import make_database, prefect_server
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
+
+
+@pytest.fixture(scope="session")
+def empty_prefect_home(make_once: Callable[..., Path]) -> Path:
+    """What a Prefect server's home is before its first start, with the tables made; for copying."""
+    return make_once("prefect-home", make_database)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_api(tmp_path_factory: pytest.TempPathFactory, empty_prefect_home: Path) -> Iterator[str]:
     """The URL of a Prefect server, which the flows of the whole session use."""
-    with prefect_server() as url:
+    with prefect_server(like=empty_prefect_home) as url:
         settings = {
             PREFECT_API_URL: url,
             PREFECT_HOME: tmp_path_factory.mktemp("prefect"),
@@ -46,7 +52,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     return Registry()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a page that nobody looks at is drawn all the same
 def person(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     """Somebody before the Prefect UI, whose pictures are kept where ``SCREENSHOTS`` says."""
     kept = os.environ.get("SCREENSHOTS")

@@ -160,7 +160,7 @@ def test_an_alert_of_no_model_is_a_failure_and_takes_no_neighbour_with_it(
 
 
 def test_an_alert_that_came_while_prefect_was_away_arrives_once_it_is_back(
-    cache: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_prefect_home: Path
 ) -> None:
     [port] = free_ports(1)
     monkeypatch.setattr("tests.servers.prefect.free_ports", lambda _count: [port])
@@ -170,6 +170,6 @@ def test_an_alert_that_came_while_prefect_was_away_arrives_once_it_is_back(
         server.receive(alert(model))
         until(lambda: server.counted("notification_requests_failed"))
         assert post(webhook, model).status_code == 503
-        with prefect_server() as back:
+        with prefect_server(like=empty_prefect_home) as back:
             assert back == away
             assert until(lambda: heard(back, model))

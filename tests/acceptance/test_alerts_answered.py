@@ -53,7 +53,7 @@ def registry(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         promoted(tmp_path_factory, tmp_path_factory.mktemp("served"), setting) as registry,
     ):
         setting.setenv("OMP_NUM_THREADS", "1")
-        deploy(prefect_api, home)
+        deploy(prefect_api)
         with prefect_worker(prefect_api, home):
             yield registry
 
@@ -286,7 +286,7 @@ def finished(identifier: str, deployment: str = "rollback") -> FlowRun:
                 [run] = runs
                 return run
             assert time.monotonic() < deadline, runs
-            time.sleep(0.2)
+            time.sleep(0.5)
 
 
 @contextmanager
@@ -317,7 +317,7 @@ def answered(registry: Registry, alias: str) -> LedgerEntry:
     deadline = time.monotonic() + SECONDS_TO_ANSWER
     while (entry := registry.history("churn", alias=alias)[-1]).kind == "assigned":
         assert time.monotonic() < deadline
-        time.sleep(0.2)
+        time.sleep(0.5)
     return entry
 
 

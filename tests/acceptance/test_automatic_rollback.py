@@ -46,7 +46,7 @@ def test_what_broke_comes_down_and_what_the_world_did_stays(
     prefect_api: str, registry: Registry, feeds: Feeds, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     began = datetime.now(UTC)
-    deploy(prefect_api, tmp_path)
+    deploy(prefect_api)
     with prefect_worker(prefect_api, tmp_path):
         _promote_three_versions(registry, feeds)
         assert registry.aliases(MODEL) == {"champion": 3}
@@ -125,7 +125,7 @@ def _rolled_back(registry: Registry) -> LedgerEntry:
     deadline = time.monotonic() + SECONDS_TO_ANSWER
     while (entry := registry.history(MODEL)[-1]).kind != "rolled-back":
         assert time.monotonic() < deadline, f"nothing happened after {entry!r}"
-        time.sleep(0.1)
+        time.sleep(0.5)
     return entry
 
 

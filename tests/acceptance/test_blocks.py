@@ -88,8 +88,10 @@ def put_in_force(registry: str, reference: str) -> tuple[LedgerEntry, str, str]:
     return assign(registry, reference)
 
 
-def test_a_server_offers_the_block_when_it_starts_and_again_when_it_is_told_to(tmp_path: Path) -> None:
-    with prefect_server() as api:
+def test_a_server_offers_the_block_when_it_starts_and_again_when_it_is_told_to(
+    tmp_path: Path, empty_prefect_home: Path
+) -> None:
+    with prefect_server(like=empty_prefect_home) as api:
         offered = f"{api}/block_types/slug/model-registry"
         kind = httpx.get(offered).raise_for_status().json()
         assert kind["name"] == "Model Registry"

@@ -34,7 +34,7 @@ def registry(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         patch.setenv("MODEL_REGISTRY_DATABASE", f"sqlite:///{folder}/registry/registry.db")
         patch.setenv("MODEL_REGISTRY_ARTIFACTS", f"{folder}/registry/artifacts")
         patch.setenv("MODEL_REGISTRY_ACTOR", "ada")
-        deploy(prefect_api, folder)
+        deploy(prefect_api)
         refresh_choices(registry)
         with prefect_worker(prefect_api, folder):
             yield registry
@@ -72,8 +72,7 @@ def test_a_run_started_by_clicking_ends_in_the_ledger(person: Person, registry: 
     person.does(pages.write, "reason", "somebody has to be the first")
     person.does(pages.write, "alias", "staging")
     run = person.does(pages.submit)
-    person.does(pages.open_run, run)
-    person.does(pages.await_state, "Completed")
+    person.does(pages.open_run, run, "Completed")
     person.keeps_picture("run")
     [entry] = registry.history("churn", alias="staging")
     assert (entry.kind, entry.reference, entry.flow_run_id) == ("promoted", "churn@3", run)
@@ -89,8 +88,8 @@ def test_what_the_policy_approved_is_approved_in_the_resume_dialog(
     person.does(pages.choose, "Newest versions", "churn@3")
     person.does(pages.write, "holdout", rows)
     person.does(pages.write, "reason", "it learned from the new year")
-    person.does(pages.open_run, person.does(pages.submit))
-    person.does(pages.await_state, "Paused")
+    run = person.does(pages.submit)
+    person.does(pages.open_run, run, "Paused")
     person.keeps_picture("paused")
 
     question = person.does(pages.open_resume_dialog)
@@ -106,7 +105,7 @@ def test_what_the_policy_approved_is_approved_in_the_resume_dialog(
     person.does(pages.write, "Comment", "the slices are fine, too")
     person.keeps_picture("resume-answered")
     person.does(pages.resume, "Flow run resumed")
-    person.does(pages.await_state, "Completed")
+    person.does(pages.open_run, run, "Completed")
     approved, promoted = registry.history("churn", alias="champion")[-2:]
     assert (approved.kind, promoted.kind, promoted.in_force) == ("approved", "promoted", 3)
     assert approved.evidence["approval"] == {"by": "grace", "comment": "the slices are fine, too"}

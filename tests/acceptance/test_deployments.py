@@ -21,7 +21,7 @@ from registry.cli import main
 from registry.deployments import prefect_file, read_plan
 from registry.exceptions import InvalidDeployments
 from tests.examples import fit, make_dataset
-from tests.servers.prefect import POOL, ROOT, deploy
+from tests.servers.prefect import POOL, ROOT, deploy_by_prefect
 from tests.servers.process import free_ports
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def test_prefects_own_command_and_ours_find_what_the_other_deployed(
         if ours:
             assert not [line for line in run("deploy") if line.startswith("not in the file")]
         else:
-            deploy(PREFECT_API_URL.value(), tmp_path)
+            deploy_by_prefect(PREFECT_API_URL.value(), tmp_path)
         found = everything(client)
         ids.append({each["name"]: each["id"] for each in found["deployments"]})
         assert {each["name"]: each["entrypoint"] for each in found["deployments"]} == FLOWS

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from registry.cli import main
 from registry.deployments import read_plan
 from tests.servers.process import end, free_ports
 from tests.three_versions import POLICY, holdout, three_versions
@@ -181,18 +183,17 @@ def test_with_a_configured_server_no_other_is_started(tmp_path: Path, home: Path
     assert httpx.get(f"{prefect_api}/health").is_success
 
 
-def test_a_port_that_is_taken_is_refused(tmp_path: Path, home: Path, prefect_api: str) -> None:
+def test_a_port_that_is_taken_is_refused(
+    prefect_api: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     port = httpx.URL(prefect_api).port
-    done = subprocess.run(  # noqa: S603, the command is the tests' own
-        [sys.executable, "-c", COMMAND, "serve", "--port", str(port)],
-        cwd=tmp_path,
-        env=environment(home),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.strip().endswith(
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(sys, "argv", ["registry", "serve", "--port", str(port)])
+    with temporary_settings({PREFECT_API_URL: None}), pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (1, "")
+    assert said.err.strip().endswith(
         f"port {port} is taken: name another by --port, or, if a Prefect server listens there, use it by "
         f"PREFECT_API_URL={prefect_api}"
     )

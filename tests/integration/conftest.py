@@ -17,10 +17,14 @@ from registry.ledger import Proposal
 from registry.store import Origin, Store
 from registry.submissions import Submission
 from registry.tables import GENESIS, DatasetRecord, LedgerEntry, ModelVersion, now
+from tests.audited import audited_on_postgresql, audited_on_sqlite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from registry import Registry
+    from tests.shelves import Place
 
 
 KINDS = ["sqlite", "postgresql"]
@@ -79,6 +83,29 @@ def make_store(database_url: str, open_store: Callable[..., Store]) -> Callable[
         return open_store(url, **others)
 
     return make
+
+
+@pytest.fixture(params=KINDS)
+def registry(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> Iterator[Registry]:
+    """Three versions of churn and the entries of two aliases of it, on each of the two kinds in turn."""
+    session = tmp_path_factory.getbasetemp()
+    if request.param == "sqlite":
+        with audited_on_sqlite(session, tmp_path) as registry:
+            yield registry
+    else:
+        server = request.getfixturevalue("postgres_server")
+        with audited_on_postgresql(session, tmp_path, server) as registry:
+            yield registry
+
+
+@pytest.fixture
+def place(database_url: str, tmp_path: Path) -> Place:
+    """Where there is an empty registry, on each of the two kinds of database in turn."""
+    from tests.shelves import Place  # noqa: PLC0415, which builds on this file
+
+    return Place(database_url, str(tmp_path / "artifacts"))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from threading import Thread
@@ -26,10 +25,12 @@ from registry.disposal import Disposal
 from registry.exceptions import LeaseExpired
 from registry.store import Store
 from registry.tables import Artifact, ArtifactFile, Signature
+from tests.forks import forks
 from tests.shelves import (
     NO_TIME,
     Place,
     append,
+    deadly,
     evaluate,
     kept,
     leasing,
@@ -37,11 +38,11 @@ from tests.shelves import (
     put,
     register,
     register_folder,
+    with_artifacts,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from multiprocessing.context import ForkServerContext
     from multiprocessing.process import BaseProcess
 
     from registry.artifacts import StoredArtifact
@@ -51,22 +52,10 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def place(database_url: str, tmp_path: Path) -> Place:
-    return Place(database_url, str(tmp_path / "artifacts"))
-
-
-@pytest.fixture
 def registry(place: Place) -> Iterator[Registry]:
+    """An empty one, which leases bytes for no time at all."""
     with place.open() as registry:
         yield registry
-
-
-@pytest.fixture(scope="module")
-def context() -> ForkServerContext:
-    """Where processes begin with everything imported."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__, "registry.garbage", "psycopg"])
-    return context
 
 
 def is_known(registry: Registry, digest: str) -> bool:
@@ -223,10 +212,6 @@ def path_of(registry: Registry, digest: str) -> Path:
     return Path(registry.backend.artifacts.location, "sha256", digest)
 
 
-def with_artifacts(registry: Registry, artifacts: FolderArtifactStore) -> Registry:
-    return Registry.of(replace(registry.backend, artifacts=artifacts))
-
-
 # Whoever registers meanwhile
 
 
@@ -304,7 +289,8 @@ def test_asking_for_references_in_the_statement_that_waits_loses_what_is_referre
         collecting = Thread(target=collect)
         with writing(rows.engine) as session:
             purged = session.get_one(Artifact, digest)
-            purged.purged_at, purged.purged_by, purged.purged_because = time_in(session.connection()), "ada", "retention"
+            purged.purged_at = time_in(session.connection())
+            purged.purged_by, purged.purged_because = "ada", "retention"
         put(registry, "an orphan so far")
         version = append(registry, digest, sign=collect_meanwhile)
         collecting.join()
@@ -371,13 +357,13 @@ def collect(fair: Fair) -> None:
 
 
 def test_collectors_take_nothing_that_writers_register_again_and_again(
-    place: Place, registry: Registry, context: ForkServerContext
+    place: Place, registry: Registry
 ) -> None:
     """Without any lease, so that only the rows' locks keep them apart."""
-    fair = Fair(place, time.time() + 3, context.Value("i", 0))
+    fair = Fair(place, time.time() + 3, forks().Value("i", 0))
     everybody = [
-        *(context.Process(target=collect, args=(fair,)) for _ in range(COLLECTORS)),
-        *(context.Process(target=write, args=(fair, seed)) for seed in range(WRITERS)),
+        *(forks().Process(target=collect, args=(fair,)) for _ in range(COLLECTORS)),
+        *(forks().Process(target=write, args=(fair, seed)) for seed in range(WRITERS)),
     ]
     for process in everybody:
         process.start()
@@ -403,30 +389,17 @@ def ended(*processes: BaseProcess) -> list[int | None]:
 # Whoever is killed
 
 
-class Deadly(FolderArtifactStore):
-    """Removing an artifact is the end of the process: before the bytes are gone, or right after."""
-
-    def __init__(self, root: Path, moment: str) -> None:
-        super().__init__(root)
-        self._moment = moment
-
-    def remove(self, digest: str) -> None:
-        if self._moment == "after":
-            super().remove(digest)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 def collect_and_die(place: Place, moment: str) -> None:
     with place.open() as registry:
-        with_artifacts(registry, Deadly(Path(place.artifacts), moment)).collect_garbage()
+        deadly(registry, place, moment).collect_garbage()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_who_is_killed_at_the_bytes_leaves_what_the_next_collection_finishes(
-    place: Place, registry: Registry, context: ForkServerContext, moment: str
+    place: Place, registry: Registry, moment: str
 ) -> None:
     version, orphans = register(registry), {put(registry, content) for content in ("one", "two", "three")}
-    killed = context.Process(target=collect_and_die, args=(place, moment))
+    killed = forks().Process(target=collect_and_die, args=(place, moment))
     killed.start()
     assert ended(killed) == [-signal.SIGKILL]
     assert all(is_known(registry, digest) for digest in orphans)
@@ -438,10 +411,10 @@ def test_who_is_killed_at_the_bytes_leaves_what_the_next_collection_finishes(
 
 
 def test_what_the_killed_one_left_can_be_registered_before_the_next_collection(
-    place: Place, registry: Registry, context: ForkServerContext
+    place: Place, registry: Registry
 ) -> None:
     put(registry, "half gone")
-    killed = context.Process(target=collect_and_die, args=(place, "after"))
+    killed = forks().Process(target=collect_and_die, args=(place, "after"))
     killed.start()
     assert ended(killed) == [-signal.SIGKILL]
     assert kept(registry) == set()

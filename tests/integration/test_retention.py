@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from dataclasses import replace
 from datetime import timedelta
-from multiprocessing import get_context
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -16,15 +13,16 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from registry import Registry, RetentionPolicy
-from registry.artifacts import FolderArtifactStore
 from registry.disposal import Disposal
 from registry.exceptions import ArtifactPurged, NothingToRollBackTo, ReasonMissing, VersionNotFound
 from registry.ledger import Proposal
 from tests.examples import fit, make_dataset
+from tests.forks import forks
 from tests.shelves import (
     NO_TIME,
     Place,
     database_time,
+    deadly,
     evaluate,
     kept,
     leasing,
@@ -36,7 +34,6 @@ from tests.shelves import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from multiprocessing.context import ForkServerContext
     from multiprocessing.process import BaseProcess
 
     from registry import Dataset
@@ -49,22 +46,10 @@ NOTHING = RetentionPolicy(keep_last=0, keep_younger_than=NO_TIME, rollback_windo
 
 
 @pytest.fixture
-def place(database_url: str, tmp_path: Path) -> Place:
-    return Place(database_url, str(tmp_path / "artifacts"))
-
-
-@pytest.fixture
 def registry(place: Place) -> Iterator[Registry]:
+    """An empty one, which leases bytes for no time at all."""
     with place.open() as registry:
         yield registry
-
-
-@pytest.fixture(scope="module")
-def context() -> ForkServerContext:
-    """Where processes begin with everything imported."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__, "registry.retention", "psycopg"])
-    return context
 
 
 def with_bytes(registry: Registry, model: str = "churn") -> list[int]:
@@ -302,32 +287,18 @@ def test_what_was_purged_and_put_again_without_a_row_is_garbage(registry: Regist
     assert registry.find_garbage().leftovers == []
 
 
-class Deadly(FolderArtifactStore):
-    """Removing an artifact is the end of the process: before the bytes are gone, or right after."""
-
-    def __init__(self, root: Path, moment: str) -> None:
-        super().__init__(root)
-        self._moment = moment
-
-    def remove(self, digest: str) -> None:
-        if self._moment == "after":
-            super().remove(digest)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 def purge_and_die(place: Place, moment: str) -> None:
     with place.open() as registry:
-        artifacts = Deadly(Path(place.artifacts), moment)
-        Registry.of(replace(registry.backend, artifacts=artifacts)).purge(NOTHING)
+        deadly(registry, place, moment).purge(NOTHING)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_who_is_killed_at_the_bytes_leaves_no_version_that_seems_to_have_them(
-    place: Place, registry: Registry, context: ForkServerContext, moment: str
+    place: Place, registry: Registry, moment: str
 ) -> None:
     for _ in range(3):
         register(registry)
-    killed = context.Process(target=purge_and_die, args=(place, moment))
+    killed = forks().Process(target=purge_and_die, args=(place, moment))
     killed.start()
     assert ended(killed) == -signal.SIGKILL
     assert len(kept(registry)) == (3 if moment == "before" else 2)

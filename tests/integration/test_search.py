@@ -162,7 +162,7 @@ def test_whatever_is_asked_for_together_is_found_in_order_on_pages_of_any_size(
 
 def test_one_on_a_page_is_enough(store: Store, a_version: MakeVersion, an_entry: MakeEntry) -> None:
     known = furnish(store, a_version, an_entry)
-    for search in (Search(), Search(model="churn"), Search(tags={"team": "a"}), Search(alias="canary")):
+    for search in (Search(), Search(model="churn"), Search(tags={"team": "a"}), Search(alias="champion")):
         assert everything(store, search, 1) == looked_up(known, search)
 
 

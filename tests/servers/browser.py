@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 PACKAGE = "chromium"
 PROGRAMS = (PACKAGE, "google-chrome", "chromium-browser")
 SECONDS_TO_SHOW = 15
-ONLY_THIS_MACHINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+ARGUMENTS = [
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # only this machine
+    "--disable-gpu",
+    "--disable-software-rasterizer",  # to imitate a GPU takes as long as all the rest
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,8 +86,10 @@ def person_at(ui: str, pictures: Path) -> Iterator[Person]:
 
 
 def _open(playwright: Playwright, program: str, ui: str, refusals: list[str]) -> Page:
-    browser = playwright.chromium.launch(executable_path=program, args=[ONLY_THIS_MACHINE])
-    page = browser.new_page(base_url=ui, viewport={"width": 1280, "height": 900}, timezone_id="UTC")
+    browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+    page = browser.new_page(
+        base_url=ui, viewport={"width": 1280, "height": 900}, timezone_id="UTC", reduced_motion="reduce"
+    )
     page.on("response", lambda response: _note(response, refusals))
     page.set_default_timeout(SECONDS_TO_SHOW * 1000)
     expect.set_options(timeout=SECONDS_TO_SHOW * 1000)

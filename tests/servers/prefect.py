@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from registry.deployments import connected, put, read_plan
 from tests.servers.process import await_ready, end, free_ports, workspace
 
 if TYPE_CHECKING:
@@ -61,18 +64,25 @@ class PrefectHome:
             end(server, signal.SIGTERM)
 
 
+def make_database(home: Path) -> None:
+    """Make a server's database in *home*, with nothing in it, which takes longer than to start a server."""
+    prefect("", "server", "database", "upgrade", "-y", PREFECT_HOME=str(home))
+
+
 @contextmanager
-def prefect_home() -> Iterator[PrefectHome]:
-    """An empty home, which does not outlive the block; nothing runs yet."""
+def prefect_home(like: Path | None = None) -> Iterator[PrefectHome]:
+    """A home, empty or *like* another, which does not outlive the block; nothing runs yet."""
     (port,) = free_ports(1)
     with workspace() as folder:
+        if like:
+            shutil.copytree(like, folder, dirs_exist_ok=True)
         yield PrefectHome(folder, port)
 
 
 @contextmanager
-def prefect_server() -> Iterator[str]:
-    """Start a server with a home of its own, and give its API's URL."""
-    with prefect_home() as home, home.running():
+def prefect_server(like: Path | None = None) -> Iterator[str]:
+    """Start a server with a home of its own, which may begin *like* another, and give its API's URL."""
+    with prefect_home(like) as home, home.running():
         yield home.api
 
 
@@ -96,9 +106,16 @@ def prefect(api: str, *arguments: str, **environment: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def deploy(api: str, home: Path) -> None:
-    """Put the repository's deployments onto the server, into a pool for processes."""
-    prefect(api, "work-pool", "create", POOL, "--type", "process", "--overwrite", PREFECT_HOME=str(home))
+def deploy(api: str) -> list[str]:
+    """Put the repository's deployments onto the server, as ``registry deploy`` does; tells what it did."""
+    with temporary_settings({PREFECT_API_URL: api}), chdir(ROOT), connected() as client:
+        return [str(change) for change in put(client, read_plan())]
+
+
+def deploy_by_prefect(api: str, home: Path) -> None:
+    """The same by Prefect's own command, which takes many times as long."""
+    if not httpx.get(f"{api}/work_pools/{POOL}").is_success:
+        prefect(api, "work-pool", "create", POOL, "--type", "process", PREFECT_HOME=str(home))
     prefect(api, "deploy", "--all", "--prefect-file", "deployments/prefect.yaml", PREFECT_HOME=str(home))
 
 
