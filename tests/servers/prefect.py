@@ -16,7 +16,7 @@ import httpx
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from registry.deployments import connected, put, read_plan
-from tests.servers.process import await_ready, end, free_ports, workspace
+from tests.servers.process import await_ready, die_with_the_tests, end, free_ports, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,6 +48,7 @@ class PrefectHome:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with_the_tests,  # noqa: PLW1509, a single call into libc
                 env=os.environ
                 | {
                     "PREFECT_HOME": str(self.folder),
@@ -130,6 +131,7 @@ def prefect_worker(api: str, home: Path, **environment: str) -> Iterator[Path]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=die_with_the_tests,  # noqa: PLW1509, a single call into libc
             env=_environment(
                 api, {"PREFECT_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1", **environment}
             ),

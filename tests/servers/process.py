@@ -102,7 +102,7 @@ def running(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_the_tests,  # noqa: PLW1509  a single call into libc, loaded before the fork
+            preexec_fn=die_with_the_tests,  # noqa: PLW1509  a single call into libc, loaded before the fork
             **_as_ordinary_user(folder, environment),
         )
     try:
@@ -162,7 +162,8 @@ def family(server: subprocess.Popen[bytes]) -> list[int]:
     return found
 
 
-def _die_with_the_tests() -> None:
+def die_with_the_tests() -> None:
+    """Called in a process that is about to become a server: it is told to end when the tests are killed."""
     if sys.platform == "linux":
         _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGTERM)
 
