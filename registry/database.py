@@ -78,7 +78,9 @@ _EACH_ALONE: dict[str, dict[str, Any]] = {
     "sqlite": {"sqlite_begin": None},
     "postgresql": {"isolation_level": "AUTOCOMMIT"},
 }
-_IDLE = 1.0  # seconds after which a connection is asked whether it still works
+IDLE = 0.1
+"""Seconds after which a connection to a PostgreSQL is asked whether it still works."""
+
 _TIME_IN_SQLITE = text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")
 _TIME_IN_POSTGRESQL = text("SELECT clock_timestamp()")
 _ATTEMPTS = 3
@@ -429,7 +431,7 @@ def _refuse_broken(
     dialect: Dialect, connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
 ) -> None:
     """Let the pool connect anew where the server is gone; a connection that worked just now is believed."""
-    if monotonic() - record.info.get("used", monotonic()) < _IDLE:
+    if monotonic() - record.info.get("used", monotonic()) < IDLE:
         return
     try:
         dialect.do_ping(connection)

@@ -360,7 +360,7 @@ def test_collectors_take_nothing_that_writers_register_again_and_again(
     place: Place, registry: Registry
 ) -> None:
     """Without any lease, so that only the rows' locks keep them apart."""
-    fair = Fair(place, time.time() + 3, forks().Value("i", 0))
+    fair = Fair(place, time.time() + 8, forks().Value("i", 0))
     everybody = [
         *(forks().Process(target=collect, args=(fair,)) for _ in range(COLLECTORS)),
         *(forks().Process(target=write, args=(fair, seed)) for seed in range(WRITERS)),

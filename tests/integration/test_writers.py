@@ -192,6 +192,7 @@ def test_a_connection_that_was_cut_in_mid_transaction_is_replaced(
         write_until_cut(store, partial(end_all, postgres_url))
     assert a_version(store).number == 2
     end_all(postgres_url)  # while nobody uses them
+    time.sleep(database.IDLE)
     assert a_version(store).number == 3
 
 
