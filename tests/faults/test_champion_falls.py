@@ -223,6 +223,14 @@ from registry import Champion
 from tests.champions import rows, until
 
 folder, children = Path(sys.argv[1]), int(sys.argv[2])
+
+
+def tell(what, text):
+    path = folder / f"{what}.part"
+    path.write_text(text)
+    path.rename(folder / what)  # nobody reads half of it
+
+
 champion = Champion("delay", refresh=0.05)
 until(lambda: champion.checked_at and champion.age < 0.02)  # it looks at the ledger by itself
 pids = []
@@ -236,9 +244,9 @@ for child in range(children):
     assert threading.active_count() == 1, threading.enumerate()
     answers = [*champion.predict(rows().features)]
     assert threading.active_count() == 2, threading.enumerate()
-    (folder / f"{child}.started").write_text(f"{inherited} {answers[0]}")
+    tell(f"{child}.started", f"{inherited} {answers[0]}")
     until(lambda: champion.version.number == 2)
-    (folder / f"{child}.ended").write_text(f"{champion.predict(rows().features)[0]} {champion.error}")
+    tell(f"{child}.ended", f"{champion.predict(rows().features)[0]} {champion.error}")
     champion.close()
     os._exit(0)
 assert champion.version.number == 1  # starts the thread again
