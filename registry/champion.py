@@ -11,7 +11,7 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from logging import getLogger
-from random import uniform
+from random import SystemRandom
 from threading import Event, Lock, Thread, current_thread
 from time import monotonic
 from traceback import clear_frames
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 LONGEST_INTERVAL = 366 * 24 * 3_600
 _PATIENCE = 1.0  # seconds for a check that is under way when the process ends or forks
 _SPREAD = 0.1  # services that started together do not ask together for ever
+_CHANCE = SystemRandom()  # forked processes share no seed, and nobody else's sequence is disturbed
 _log = getLogger(__name__)
 
 
@@ -216,7 +217,7 @@ class Champion:
         return self._held
 
     def _watch(self, ended: Event) -> None:
-        while not ended.wait(self._interval * uniform(1, 1 + _SPREAD)):  # noqa: S311, it is no secret
+        while not ended.wait(self._interval * _CHANCE.uniform(1, 1 + _SPREAD)):
             try:
                 self.refresh()
             except Exception as error:  # noqa: BLE001, which is noted, and the next look is another chance

@@ -159,6 +159,7 @@ def test_an_alert_of_no_model_is_a_failure_and_takes_no_neighbour_with_it(
         assert len(until(lambda: heard(prefect_api, model))) == 1
 
 
+@pytest.mark.faults
 def test_an_alert_that_came_while_prefect_was_away_arrives_once_it_is_back(
     cache: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_prefect_home: Path
 ) -> None:

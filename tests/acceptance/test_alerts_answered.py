@@ -81,6 +81,7 @@ def test_what_the_command_line_reports_comes_down(registry: Registry, prefect_ap
     assert registry.quarantined("churn")[alias] == [2]
 
 
+@pytest.mark.long
 def test_what_is_posted_by_hand_needs_no_version_no_alias_and_no_reason(
     registry: Registry, prefect_api: str
 ) -> None:
@@ -105,6 +106,7 @@ def test_two_alerts_at_once_are_one_rollback_and_two_answers(
     assert registry.history("churn", alias=alias)[-1].evidence["why"] == "answered"
 
 
+@pytest.mark.long
 def test_an_alert_about_a_version_that_fell_since_it_began_to_fire_moves_nothing_however_late_it_comes(
     registry: Registry, prefect_api: str
 ) -> None:
@@ -120,6 +122,7 @@ def test_an_alert_about_a_version_that_fell_since_it_began_to_fire_moves_nothing
     assert (note.kind, note.in_force, note.evidence.get("entry")) == ("alerted", 2, fall.sequence)
 
 
+@pytest.mark.long
 def test_an_alert_that_does_not_say_since_when_was_raised_as_it_occurred(
     registry: Registry, prefect_api: str, alias: str
 ) -> None:
@@ -130,6 +133,7 @@ def test_an_alert_that_does_not_say_since_when_was_raised_as_it_occurred(
     assert registry.aliases("churn")[alias] == 1
 
 
+@pytest.mark.long
 def test_who_was_better_on_live_rows_takes_over(registry: Registry, prefect_api: str, alias: str) -> None:
     registry.assign("churn@3", alias=alias, reason="its turn")
     run = finished(post(prefect_api, alias=alias, version=3, target=1))
@@ -138,6 +142,7 @@ def test_who_was_better_on_live_rows_takes_over(registry: Registry, prefect_api:
     assert (entry.kind, entry.replaced, entry.in_force) == ("rolled-back", 3, 1)
 
 
+@pytest.mark.long
 def test_who_won_the_comparison_takes_over_however_long_ago_it_was(
     registry: Registry, alias: str, tmp_path: Path
 ) -> None:
@@ -153,6 +158,7 @@ def test_who_won_the_comparison_takes_over_however_long_ago_it_was(
     assert "only churn@1 was right" in entry.reason
 
 
+@pytest.mark.long
 def test_an_alert_about_a_version_that_is_gone_moves_nothing_and_says_why(
     registry: Registry, prefect_api: str, alias: str
 ) -> None:

@@ -10,9 +10,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from httpx import codes
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.promote import promote
@@ -67,10 +69,20 @@ def paused(version: str = "churn@2", since: UUID | None = None) -> FlowRun:
         with get_client(sync_client=True) as client:
             runs = client.read_flow_runs(flow_run_filter=name, sort=FlowRunSort.EXPECTED_START_TIME_DESC)
         waiting = [run for run in runs if run.state and run.state.is_paused() and run.state.id != since]
-        if waiting:
+        if waiting and has_dialog(waiting[0]):
             return waiting[0]
         time.sleep(0.1)
     pytest.fail(f"no run about {version} waits for an answer")
+
+
+def has_dialog(run: FlowRun) -> bool:
+    """Prefect pauses a run a moment before it keeps what it asks."""
+    try:
+        dialog(run)
+    except PrefectHTTPStatusError as error:
+        assert error.response.status_code == codes.NOT_FOUND  # noqa: PT017, anything else is no answer
+        return False
+    return True
 
 
 def resume(run: FlowRun, **answer: str) -> str:

@@ -42,6 +42,7 @@ def feeds(tmp_path: Path) -> Feeds:
     return Feeds(read_flights().iloc[::6], tmp_path / "feeds")
 
 
+@pytest.mark.long
 def test_what_broke_comes_down_and_what_the_world_did_stays(
     prefect_api: str, registry: Registry, feeds: Feeds, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,6 +107,7 @@ def shared(make_postgres_database: Callable[[], str], make_bucket: Callable[[], 
     return {"MODEL_REGISTRY_DATABASE": database, "MODEL_REGISTRY_ARTIFACTS": artifacts}
 
 
+@pytest.mark.long
 def test_a_dask_cluster_and_processes_find_on_postgresql_and_s3_what_a_loop_finds_here(
     prefect_api: str,
     shared: dict[str, str],

@@ -165,6 +165,7 @@ def test_no_schedule_runs_before_somebody_switches_it_on(client: SyncPrefectClie
         assert schedule.schedule.model_dump()["timezone"] == "Europe/Berlin"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ours_first", [True, False])
 def test_prefects_own_command_and_ours_find_what_the_other_deployed(
     client: SyncPrefectClient, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ours_first: bool

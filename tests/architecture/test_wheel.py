@@ -98,6 +98,7 @@ def test_the_wheel_has_no_package_of_a_name_that_others_use(wheel: Path) -> None
     assert {f"registry/flows/{Path(file).name}" for file in (ROOT / "flows").glob("*.py")} <= set(names)
 
 
+@pytest.mark.long
 def test_every_deployment_loads_where_only_the_wheel_is(ask: Ask) -> None:
     plan = ask(PLAN)
     assert plan["file"] == "SITE/registry/deployments/prefect.yaml"
@@ -106,6 +107,7 @@ def test_every_deployment_loads_where_only_the_wheel_is(ask: Ask) -> None:
     assert plan["trainers"] == ["registry.flows.flights:train"]
 
 
+@pytest.mark.long
 def test_the_demo_plays_with_the_flows_of_the_wheel(ask: Ask) -> None:
     demo = ask(DEMO)
     assert demo["from"] == [f"registry.flows.{name}" for name in ("demo", "monitor", "feeds", "flights")]

@@ -356,6 +356,7 @@ def collect(fair: Fair) -> None:
                 fair.removed.value += gone
 
 
+@pytest.mark.long
 def test_collectors_take_nothing_that_writers_register_again_and_again(
     place: Place, registry: Registry
 ) -> None:

@@ -616,6 +616,7 @@ def test_foreign_text_stays_text_in_every_card_and_on_the_page(text: str) -> Non
     assert [tag for tag, _ in parsed.elements] == [tag for tag, _ in Page(page("x", "", harmless)).elements]
 
 
+@pytest.mark.long
 def test_the_largest_cards_stay_below_a_megabyte() -> None:
     long = "|<&" * 1000
     parts = {f"{long}{n}": {"roc_auc": 0.5 + n / 1000, "accuracy": 0.5} for n in range(300)}
