@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from registry.backend import Backend
     from registry.contents import Content
     from registry.datasets import Dataset
-    from registry.signing.statements import Sign
+    from registry.signing.policy import Sign
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,32 +12,30 @@ registry can add one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from registry.exceptions import (
     EnvelopeRefused,
-    InvalidName,
     KeyUnusable,
     SignatureInvalid,
     SignatureMissing,
 )
 from registry.signing import dsse
 from registry.signing.keys import read_trusted
+from registry.signing.policy import signer
 from registry.tables import ModelVersion, Signature, canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
     from registry.backend import Backend
     from registry.signing.keys import TrustedKey
 
-    Sign = Callable[[ModelVersion], Signature]
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 PREDICATE_TYPE = "urn:prefect-model-registry:registered-version:v1"
@@ -45,11 +43,6 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 
 _MOST_TOLD = 5  # problems of a version, for anybody who may write can add a signature that is none
 _CHANGED = "the version's row was changed since it was registered"
-
-Verify = Literal["off", "if_signed", "required"]
-"""Whether versions need a signature to be loaded, laxest first."""
-
-_LEVELS: tuple[Verify, ...] = get_args(Verify)
 
 
 class _SHA256(BaseModel):
@@ -76,20 +69,6 @@ class _Statement(BaseModel):
     subject: list[_Subject]
     predicate_type: str = Field(alias="predicateType")
     predicate: _Predicate
-
-
-@dataclass(frozen=True)
-class Trust:
-    """Whom a consumer believes.
-
-    Attributes:
-        file: Names the trusted keys; it is read whenever a signature is checked, so that a key that was
-            taken out of it stops counting at once.
-        verify: Whether versions need a signature.
-    """
-
-    file: Path
-    verify: Verify = "if_signed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,30 +122,6 @@ def check(
         raise SignatureInvalid(version.reference, tuple(filter(None, problems[:_MOST_TOLD])))
 
 
-def stricter(*levels: str | None) -> Verify:
-    """The strictest of the *levels*; of none, "off".
-
-    Raises:
-        InvalidName: There is no such level.
-    """
-    for level in levels:
-        if level not in {None, *_LEVELS}:
-            raise InvalidName("way to verify", str(level), f"use {', '.join(_LEVELS)}")
-    return max((level for level in _LEVELS if level in {"off", *levels}), key=_LEVELS.index)
-
-
-def signer(backend: Backend) -> Sign | None:
-    """What signs a version by the configured key; None if none is configured.
-
-    Raises:
-        KeyUnusable: The key can't be read.
-    """
-    if backend.signing_key is None:
-        return None
-    private = backend.signing_key.private
-    return lambda version: sign(version, private, backend.rows.clock())
-
-
 def sign_version(backend: Backend, version: ModelVersion) -> Signature:
     """Vouch for *version* by the configured key, beside what others signed; once for each key.
 
@@ -203,36 +158,6 @@ def vouchers(backend: Backend, version: ModelVersion) -> list[Voucher]:
         )
         for signature in backend.rows.signatures(version)
     ]
-
-
-def vouch(backend: Backend, version: ModelVersion, verify: Verify | None = None) -> None:
-    """Refuse *version* if it lacks the signature that the operator, or the caller by *verify*, asks for.
-
-    A caller can be stricter than the operator's setting, never laxer. "if_signed" protects a version that
-    bears signatures from changes, and not against whoever takes its signatures away: the database refuses
-    to delete them, but its owner could make it. Only "required" holds against that.
-
-    Raises:
-        InvalidName: There is no such way to verify.
-        KeyUnusable: Keys are to be checked, and the file of trusted keys is not named or can't be used.
-        SignatureMissing: A signature is required, and there is none.
-        SignatureInvalid: There are signatures, and none is good by a trusted key.
-    """
-    trust = backend.trust
-    level = stricter(None if trust is None else trust.verify, verify)
-    if level == "off":
-        return
-    if trust is None:
-        raise keys_missing(level)
-    signatures = backend.rows.signatures(version)
-    if signatures or level == "required":
-        check(version, signatures, read_trusted(trust.file), backend.rows.clock())
-
-
-def keys_missing(verify: Verify) -> KeyUnusable:
-    """What to raise where signatures are to be checked, and nobody said by which keys."""
-    reason = f"signatures are to be checked ({verify}), and it names no file of trusted keys"
-    return KeyUnusable("MODEL_REGISTRY_TRUSTED_KEYS", reason)
 
 
 def _statement(version: ModelVersion, at: datetime) -> _Statement:

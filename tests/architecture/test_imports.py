@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[2]
 LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
 HEAVY = {"prefect", "sklearn", "pandas", "boto3", "numpy", "scipy", "matplotlib", "alembic", "skops", "rich"}
 OF_ESTIMATORS = {"sklearn", "pandas", "numpy", "scipy", "matplotlib", "skops", "pyarrow", "boto3", "alembic"}
-SIGNING = {"cryptography", "_cffi_backend", "_openssl", "bcrypt"}
 ANSWER = """
 from registry.monitoring_policy import RollbackPolicy
 from registry.rollback import Alert
@@ -102,7 +101,7 @@ def test_loading_a_version_loads_little_beyond_its_own_library_and_the_databases
         loads = _loaded_by(f"{_opened(registry)}\nregistry.load('churn@3')", tmp_path)
     own = _loaded_by("import skops.io, sklearn.linear_model, sqlmodel, sqlite3, pydantic_settings", tmp_path)
     assert {"sklearn", "skops", "sqlmodel"} <= set(loads)
-    assert set(loads) - set(own) - sys.stdlib_module_names <= {"registry", *SIGNING}
+    assert set(loads) - set(own) - sys.stdlib_module_names <= {"registry"}
 
 
 def test_the_flow_that_rolls_back_loads_no_library_of_an_estimator(tmp_path: Path) -> None:
