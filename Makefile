@@ -14,7 +14,7 @@ test:  ## everything; `make test ARGS=tests/unit` for the fast ones
 faults:  ## servers killed, lines cut, disks full; SOAK_MINUTES=120 keeps at it
 	$(PYTHON) -m pytest -m faults $(ARGS)
 
-long:  ## simulations of error rates, benchmarks without their figures, the year of the demo
+long:  ## simulations, benchmarks without their figures, the year of the demo, stories of many processes
 	$(PYTHON) -m pytest -m long $(ARGS)
 
 bench:  ## ratios within one run
