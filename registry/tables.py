@@ -10,6 +10,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from pydantic_core import from_json
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -73,7 +74,14 @@ class CanonicalJSON(TypeDecorator[Any]):
 
     @override
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else json.loads(value)
+        return None if value is None else _parsed(value)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return from_json(text)  # which takes a fifth of the time
+    except ValueError:  # nested more than 200 deep, or no JSON, which the other says better
+        return json.loads(text)
 
 
 class NumberOrNone(TypeDecorator[int]):
