@@ -526,11 +526,12 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _dossier(dossier: Dossier) -> dict[str, Any]:
-    trained_on = dossier.datasets[dossier.version.trained_on]
+    trained_on = dossier.training_data
     return _version(dossier.version, dossier.aliases) | {
         "quarantined": list(dossier.quarantined),
         "health": [_observation(row) for row in dossier.health],
-        "training_data": trained_on.model_dump(mode="json"),
+        "description": dossier.description,
+        "training_data": trained_on and trained_on.model_dump(mode="json"),
         "evaluations": [_evaluation(evaluation) for evaluation in dossier.evaluations],
         "ledger": [entry.model_dump(mode="json") for entry in dossier.entries],
         "tags": [tag.model_dump(mode="json", include=_OF_A_TAG) for tag in dossier.tags],
@@ -543,8 +544,7 @@ def _dossier(dossier: Dossier) -> dict[str, Any]:
 
 
 def _facts(dossier: Dossier) -> dict[str, str]:
-    version, data = dossier.version, dossier.datasets[dossier.version.trained_on]
-    source = f" from {data.source}" if data.source else ""
+    version = dossier.version
     commit = version.git_commit or NOTHING
     size = count(version.artifact_bytes, "byte")
     return {
@@ -554,10 +554,10 @@ def _facts(dossier: Dossier) -> dict[str, str]:
         "health": "; ".join(map(_health, dossier.health)) or NOTHING,
         "estimator": version.estimator,
         "parameters": json_format.dumps(version.params),
-        "trained on": f"{data.name}, {count(data.rows, 'row')}{source} ({data.fingerprint[:12]})",
-        "predicts": data.target,
+        **_training(dossier.training_data),
         "columns": ", ".join(f"{column['name']}: {column['dtype']}" for column in version.input_schema),
         "artifact": f"{version.artifact} ({size}, {version.serialization})",
+        "description": dossier.description or NOTHING,
         "tags": ", ".join(f"{tag.key} = {tag.value}" for tag in dossier.tags) or NOTHING,
         **_keeping(dossier),
         "signed": "; ".join(map(_voucher, dossier.vouchers)) or NOTHING,
@@ -566,6 +566,14 @@ def _facts(dossier: Dossier) -> dict[str, str]:
         "flow run": version.flow_run_id or NOTHING,
         "made with": ", ".join(f"{name} {number}" for name, number in version.environment.items()),
     }
+
+
+def _training(data: DatasetRecord | None) -> dict[str, str]:
+    if data is None:
+        return {"trained on": NOTHING, "predicts": NOTHING}
+    source = f" from {data.source}" if data.source else ""
+    trained_on = f"{data.name}, {count(data.rows, 'row')}{source} ({data.fingerprint[:12]})"
+    return {"trained on": trained_on, "predicts": data.target}
 
 
 def _keeping(dossier: Dossier) -> dict[str, str]:

@@ -54,7 +54,7 @@ class Content(Protocol):
         These bytes it may leave in *folder*, which is empty, for the steps after this one.
         """
 
-    def columns(self, backend: Backend, trained_on: Dataset, folder: Path) -> dict[str, Any]:
+    def columns(self, backend: Backend, trained_on: Dataset | None, folder: Path) -> dict[str, Any]:
         """What the version's row says of it."""
 
     def put(self, backend: Backend, folder: Path) -> Put:
@@ -84,7 +84,7 @@ class Estimator:
         serialization.dump(self.fitted, folder / "estimator", kept_as)
         return serialization.fingerprint(folder / "estimator", kept_as)
 
-    def columns(self, backend: Backend, trained_on: Dataset, folder: Path) -> dict[str, Any]:
+    def columns(self, backend: Backend, trained_on: Dataset | None, folder: Path) -> dict[str, Any]:
         """Its class, its libraries, and a few rows with what it says of them.
 
         Raises:
@@ -94,6 +94,8 @@ class Estimator:
             PredictionFailed: It does not predict, or answers with what has no JSON form.
             InvalidDataset: The first rows have no JSON form from which it could predict.
         """
+        if trained_on is None:
+            raise InvalidDataset("none", "an estimator is registered with the rows that it was fitted on")
         terms = serialization.Terms(
             serialization=self.serialization,
             trusted=[trusted.name for trusted in backend.rows.trusted_types()],
@@ -137,13 +139,14 @@ class Folder:
         """The digest of the manifest."""
         return hashlib.sha256(self.manifest.to_bytes()).hexdigest()
 
-    def columns(self, backend: Backend, trained_on: Dataset, folder: Path) -> dict[str, Any]:  # noqa: ARG002, nothing is asked of it
+    def columns(self, backend: Backend, trained_on: Dataset | None, folder: Path) -> dict[str, Any]:  # noqa: ARG002, nothing is asked of it
         """That it is a folder; a few rows without answers."""
+        rows = [] if trained_on is None else _example(trained_on, FOLDER)[0]
         return {
             "serialization": FOLDER,
             "estimator": FOLDER,
             "environment": lineage.environment(None),
-            "input_example": {"rows": _example(trained_on, FOLDER)[0], "predictions": None},
+            "input_example": {"rows": rows, "predictions": None},
         }
 
     def put(self, backend: Backend, folder: Path) -> Put:

@@ -29,8 +29,9 @@ from registry.tables import (
     ModelVersion,
     Pin,
     RegisteredModel,
+    VersionDeletion,
 )
-from registry.transactions import lock_model, require_bytes
+from registry.transactions import listed, lock_model, require_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -76,6 +77,7 @@ class Standing:
         in_force: The versions in force, by alias.
         predecessors: The trusted predecessors of each alias that have their bytes, the nearest first.
         pins: The pins, by the version's number.
+        deleted: The versions that were deleted.
         now: The time by the database's clock.
     """
 
@@ -83,6 +85,7 @@ class Standing:
     in_force: Mapping[str, int]
     predecessors: Mapping[str, Sequence[int]]
     pins: Mapping[int, Pin]
+    deleted: Collection[int]
     now: datetime
 
 
@@ -225,6 +228,7 @@ class Disposal:
 
         Raises:
             ReasonMissing: It is not said why.
+            VersionDeleted: The version was deleted.
             ArtifactPurged: The bytes are gone already.
         """
         if not check_text("reason", reason).strip():
@@ -316,6 +320,7 @@ def _standing(session: Session, model: str, most: int) -> Standing:
         in_force=in_force,
         predecessors=predecessors,
         pins=_pins(session, model),
+        deleted=set(session.exec(select(VersionDeletion.number).where(VersionDeletion.model == model))),
         now=time_in(session.connection()),
     )
 
@@ -339,7 +344,12 @@ def _has_bytes(session: Session, model: str, number: int) -> bool:
     kept = (
         select(ModelVersion.number)
         .join(Artifact, col(Artifact.digest) == col(ModelVersion.artifact))
-        .where(ModelVersion.model == model, ModelVersion.number == number, col(Artifact.purged_at).is_(None))
+        .where(
+            ModelVersion.model == model,
+            ModelVersion.number == number,
+            col(Artifact.purged_at).is_(None),
+            listed(),
+        )
     )
     return session.exec(kept).first() is not None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from registry.disposal import Disposal
 from registry.exceptions import ArtifactCorrupted, ArtifactMissing, DataError, InvalidMetric
 from registry.policy import PromotionDecision
+from registry.profiles import Profiles
 from registry.references import CHAMPION
 from registry.signing import vouchers
 from registry.tags import Tags
@@ -48,6 +49,7 @@ class Dossier:
         evaluations: How it was measured, oldest first.
         entries: What was decided about it, under all aliases, oldest first.
         tags: What is noted on it, by key.
+        description: What somebody said that it is for.
         pin: Why no retention policy gives its bytes up; None if one may.
         purged: When and why its bytes were given up; None if they were not.
         vouchers: Its signatures, oldest first, each with what can be said of it here.
@@ -65,11 +67,17 @@ class Dossier:
     entries: Sequence[LedgerEntry]
     health: Sequence[Observation]
     tags: Sequence[Tag] = ()
+    description: str = ""
     pin: Pin | None = None
     purged: Artifact | None = None
     vouchers: Sequence[Voucher] = ()
     bounds: Mapping[tuple[str, str], Measured] = field(default_factory=dict)
     confidence: float = 0.95
+
+    @property
+    def training_data(self) -> DatasetRecord | None:
+        """What the version was trained on; None if nobody said."""
+        return None if self.version.trained_on is None else self.datasets[self.version.trained_on]
 
     @property
     def in_force_as(self) -> list[str]:
@@ -99,7 +107,8 @@ def gather(backend: Backend, version: ModelVersion) -> Dossier:
     rows, model = backend.rows, version.model
     aliases, history = rows.aliases(model), rows.history(model)
     evaluations = rows.evaluations(version)
-    known = dict.fromkeys([version.trained_on, *(evaluation.dataset for evaluation in evaluations)])
+    trained_on = [] if version.trained_on is None else [version.trained_on]
+    known = dict.fromkeys([*trained_on, *(evaluation.dataset for evaluation in evaluations)])
     named = dict.fromkeys(entry.alias for entry in history)
     in_force = [alias for alias, number in aliases.items() if number == version.number]
     return Dossier(
@@ -111,6 +120,7 @@ def gather(backend: Backend, version: ModelVersion) -> Dossier:
         entries=[entry for entry in history if _concerns(entry, version.number)],
         health=[row for alias in in_force for row in observed(backend, model, alias)],
         tags=Tags(rows).of(version),
+        description=Profiles(rows).description(version),
         pin=Disposal(rows).pins(model).get(version.number),
         purged=Disposal(rows).purged(model).get(version.number),
         vouchers=vouchers(backend, version),

@@ -78,8 +78,8 @@ def predict(backend: Backend, version: ModelVersion, dataset: Dataset) -> Predic
         SchemaMismatch: The dataset's columns, or its target, are not those of the training.
         PredictionFailed: The version does not predict these rows.
     """
-    target = backend.rows.dataset(version.trained_on).target
-    if str(dataset.target) != target:
+    target = version.trained_on and backend.rows.dataset(version.trained_on).target
+    if target is not None and str(dataset.target) != target:
         difference = f"the target of dataset {dataset.name!r} is {dataset.target!r}, it predicts {target!r}"
         raise SchemaMismatch(version.reference, difference)
     features = schema.select(dataset.features, version.input_schema, version.reference)

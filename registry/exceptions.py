@@ -21,6 +21,7 @@
     ├── NotFound
     │   ├── ModelNotFound
     │   ├── VersionNotFound
+    │   │   └── VersionDeleted      somebody deleted it
     │   ├── AliasNotSet
     │   │   └── AliasNotSetThen     nothing was in force at that time
     │   ├── NeverInForce            a version that never held the alias under which it is to be watched
@@ -31,6 +32,7 @@
     │   ├── AliasConflict           another run moved the alias since the decision
     │   ├── DecisionConflict        another run gave the same question another answer
     │   ├── AlreadyInForce          a move that would move nothing
+    │   ├── StillNeeded             a version that is in force or pinned can't be deleted
     │   └── KeyConflict             one idempotency key, two different requests
     ├── NothingToRollBackTo
     ├── AlertUnanswered             an alert that started nothing
@@ -268,6 +270,15 @@ class DatasetNotFound(NotFound):
 
 
 @dataclass(eq=False)
+class VersionDeleted(VersionNotFound):
+    """Somebody deleted the version; its number is not given again."""
+
+    by: str
+    why: str
+    wording = "{model}@{number} was deleted by {by}: {why}"
+
+
+@dataclass(eq=False)
 class AliasNotSet(NotFound):
     """The model exists, but nothing is in force under this alias."""
 
@@ -356,6 +367,16 @@ class AlreadyInForce(Conflict):
     reference: str
     alias: str
     wording = "{reference} is already in force as {alias}: there is nothing to move"
+
+
+@dataclass(eq=False)
+class StillNeeded(Conflict):
+    """What somebody relies on can't be deleted."""
+
+    subject: str
+    needed: str
+    remedy: str
+    wording = "{subject} was not deleted, because it is {needed}: {remedy}"
 
 
 @dataclass(eq=False)

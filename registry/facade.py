@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from registry.exceptions import InvalidDataset
 from registry.limits import check_count, check_time
 from registry.references import CHAMPION, Reference, check_alias
 from registry.settings import RegistrySettings, open_backend
+from registry.tables import RegisteredModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
         ModelVersion,
         Observation,
         Pin,
-        RegisteredModel,
         Signature,
         TrustedType,
     )
@@ -133,7 +134,7 @@ class Registry:
         model: str,
         folder: str | Path,
         *,
-        trained_on: Dataset,
+        trained_on: Dataset | None = None,
         params: Mapping[str, Any] | None = None,
         key: str | None = None,
     ) -> ModelVersion:
@@ -408,8 +409,15 @@ class Registry:
         return card(self.backend, self.dossier(reference))
 
     def target_of(self, reference: str) -> str:
-        """The column that a version predicts."""
-        return self.backend.rows.dataset(self.resolve(reference).trained_on).target
+        """The column that a version predicts.
+
+        Raises:
+            InvalidDataset: It was registered without the rows that it was trained on.
+        """
+        version = self.resolve(reference)
+        if version.trained_on is None:
+            raise InvalidDataset("none", f"nobody said on which rows {version.reference} was trained")
+        return self.backend.rows.dataset(version.trained_on).target
 
     def quarantined(self, model: str) -> dict[str, list[int]]:
         """The versions of *model* that were rolled back and not assigned since, by alias."""
@@ -582,6 +590,35 @@ class Registry:
 
     def _tagged(self, subject: str) -> Tagged:
         return self.resolve(subject) if "@" in subject else self.backend.rows.require_model(subject)
+
+    def describe(self, subject: str, text: str) -> None:
+        """Say what a version, ``churn@7``, or a model, ``churn``, is for; see ``Profiles.describe``."""
+        from registry.profiles import Profiles
+
+        Profiles(self.backend.rows).describe(self._tagged(subject), text)
+
+    def description(self, subject: str) -> str:
+        """What was said of a version, ``churn@7``, or of a model, ``churn``; empty if nothing was."""
+        from registry.profiles import Profiles
+
+        return Profiles(self.backend.rows).description(self._tagged(subject))
+
+    def delete(self, subject: str, *, reason: str) -> None:
+        """Let nobody find a version, ``churn@7``, or a model with all of its versions, ``churn``, any more.
+
+        Their rows stay, and their numbers are not given again; see ``Deletions``.
+
+        Raises:
+            ReasonMissing: It is not said why.
+            StillNeeded: A version is in force under an alias, or pinned.
+        """
+        from registry.deletions import Deletions
+
+        deletions, found = Deletions(self.backend.rows), self._tagged(subject)
+        if isinstance(found, RegisteredModel):
+            deletions.delete_model(found, reason)
+        else:
+            deletions.delete(found, reason)
 
     def pins(self, model: str) -> dict[int, Pin]:
         """The pins of *model*, by the version's number."""

@@ -23,6 +23,7 @@ Kind = Literal[
     "column",
     "comment",
     "dataset name",
+    "description",
     "key",
     "metric",
     "name",
@@ -44,6 +45,7 @@ LONGEST: dict[Kind, int] = {
     "column": 1_000,
     "comment": 5_000,  # it is part of a reason
     "dataset name": 1_000,
+    "description": 100_000,
     "key": 256,
     "metric": 128,
     "name": 256,
@@ -52,7 +54,7 @@ LONGEST: dict[Kind, int] = {
     "slice": 500,  # in an index, of which a PostgreSQL's row has room for 2,704 bytes
     "source": 4_000,
     "tag": 250,
-    "tag value": 5_000,
+    "tag value": 100_000,  # MLflow's prompts are tags
     "target": 1_000,
     "text": 2**24,  # whatever a row holds: evidence, a schema, the reasons of a policy
     "value": 2**16,  # a text among the parameters

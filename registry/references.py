@@ -14,11 +14,11 @@ from registry.limits import brief
 CHAMPION = "champion"
 LATEST = "latest"
 
-_MODEL = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*", re.ASCII)
-_ALIAS = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)
+_MODEL = re.compile(r"(?!.*\.\.)\w(?:[\w. -]*\w)?", re.ASCII)
+_ALIAS = re.compile(r"(?![0-9]*$)\w[\w-]*", re.ASCII)
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
-LONGEST_NAME = 128
-LONGEST_ALIAS = 64
+LONGEST_NAME = 256
+LONGEST_ALIAS = 256
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def check_model_name(name: str) -> str:
         raise InvalidName(
             "model name",
             _shown(name),
-            f"use 1 to {LONGEST_NAME} of a-z and 0-9, with single '.', '_' or '-' between them",
+            f"use 1 to {LONGEST_NAME} of a-z, A-Z, 0-9 and '_', with '.', '-' or spaces between, but no '..'",
         )
     return name
 
@@ -65,7 +65,7 @@ def check_alias(alias: str) -> str:
         raise InvalidName(
             "alias",
             _shown(alias),
-            f"use 1 to {LONGEST_ALIAS} of a-z, 0-9 and '-', beginning with a letter; {LATEST!r} is taken",
+            f"use 1 to {LONGEST_ALIAS} of a-z, A-Z, 0-9, '_' and '-', not digits alone; {LATEST!r} is taken",
         )
     return alias
 
@@ -80,4 +80,4 @@ def _is_model_name(name: str) -> bool:
 
 
 def _is_alias(alias: str) -> bool:
-    return len(alias) <= LONGEST_ALIAS and alias != LATEST and _ALIAS.fullmatch(alias) is not None
+    return len(alias) <= LONGEST_ALIAS and alias.lower() != LATEST and _ALIAS.fullmatch(alias) is not None

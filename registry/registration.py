@@ -33,14 +33,14 @@ class Candidate:
     Attributes:
         model: The model's name; the first registration makes the model.
         content: What the version is made of.
-        trained_on: The rows that it was fitted on.
+        trained_on: The rows that it was fitted on; None of a folder of which nobody says.
         params: Parameters to remember; JSON values, and NumPy's numbers, which searches draw.
         key: Names this request. A retry with the same key gets the version that the first attempt made.
     """
 
     model: str
     content: Content
-    trained_on: Dataset
+    trained_on: Dataset | None
     params: dict[str, Any] = field(default_factory=dict)
     key: str | None = None
 
@@ -71,14 +71,15 @@ def register(backend: Backend, candidate: Candidate) -> ModelVersion:
 
 
 def _register(backend: Backend, candidate: Candidate, sign: Sign | None) -> ModelVersion:
-    request = _digest(candidate.trained_on.fingerprint, canonical_json(candidate.params))
+    data = "" if candidate.trained_on is None else candidate.trained_on.fingerprint
+    request = _digest(data, canonical_json(candidate.params))
     rows, model, key = backend.rows, candidate.model, candidate.key
     answered = None if key is None else rows.registered_as(model, key)
     if answered is not None:
         check_same_request(answered, request)
     with TemporaryDirectory(prefix="registry-") as folder:
         fitted = candidate.content.fingerprint(Path(folder))
-        version = rows.trained_alike(model, _digest(fitted, candidate.trained_on.fingerprint))
+        version = rows.trained_alike(model, _digest(fitted, data))
         if version is None and answered is not None:
             return rows.version(model, answered.number)
         files: Mapping[str, str] = {}
@@ -86,7 +87,7 @@ def _register(backend: Backend, candidate: Candidate, sign: Sign | None) -> Mode
             version, files = _stored(backend, candidate, fitted, Path(folder))
         submission = Submission(
             version=version,
-            trained_on=candidate.trained_on.record(),
+            trained_on=None if candidate.trained_on is None else candidate.trained_on.record(),
             request=request,
             key=key,
             files=files,
@@ -122,13 +123,13 @@ def _stored(
     version = ModelVersion(
         model=candidate.model,
         number=0,  # the store numbers and seals it
-        training=_digest(fitted, trained_on.fingerprint),
+        training=_digest(fitted, "" if trained_on is None else trained_on.fingerprint),
         fitted=fitted,
         artifact=put.artifact,
         artifact_bytes=put.size,
-        trained_on=trained_on.fingerprint,
+        trained_on=None if trained_on is None else trained_on.fingerprint,
         params=candidate.params,
-        input_schema=schema.describe(trained_on.features),
+        input_schema=[] if trained_on is None else schema.describe(trained_on.features),
         git_commit=code.commit,
         git_dirty=code.dirty,
         flow_run_id=rows.origin.flow_run_id,

@@ -51,8 +51,10 @@ class RetentionPolicy(BaseModel):
         return f"retention: neither {' nor '.join(missing)}"
 
     def reasons(self, version: Holder, standing: Standing) -> tuple[str, ...]:
-        """Why *version* keeps its bytes; nothing if it does not."""
+        """Why *version* keeps its bytes; nothing if it does not, as when it was deleted."""
         number, reasons = version.number, []
+        if number in standing.deleted:
+            return ()
         reasons += [f"in force as {alias}" for alias, it in standing.in_force.items() if it == number]
         reasons += [
             f"{alias} could go back to it"

@@ -27,6 +27,8 @@ _WRITES = {
     "pin": "INSERT, UPDATE (reason, pinned_by, pinned_at), DELETE",
     "model_tag": "INSERT, UPDATE (value, set_by, set_at), DELETE",
     "version_tag": "INSERT, UPDATE (value, digest, set_by, set_at), DELETE",
+    "model_profile": "INSERT, UPDATE (description, deleted_after, changed_by, changed_at)",
+    "version_profile": "INSERT, UPDATE (description, stage, changed_by, changed_at)",
 }
 """What a writer does with each table, where that is not to INSERT alone."""
 

@@ -24,6 +24,7 @@ from registry.exceptions import (
     NothingToRollBackTo,
     NotVouchedFor,
     ReasonMissing,
+    VersionDeleted,
 )
 from registry.ledger import Proposal, Reign
 from registry.limits import check_line, check_text, check_time
@@ -303,7 +304,7 @@ def _failure(backend: Backend, model: str, number: int) -> str | None:
 
     try:
         prove(backend.allowing_pickle(), backend.rows.version(model, number))
-    except ArtifactPurged as error:
+    except (ArtifactPurged, VersionDeleted) as error:
         return str(error)
     except ArtifactMissing as error:
         if next(iter(backend.artifacts.stored()), None) is None:

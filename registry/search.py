@@ -42,7 +42,7 @@ _SEAL = 16  # characters
 
 _TABLES = Row.metadata.tables
 _VERSION = _TABLES["model_version"].c
-_TAGS, _ENTRIES = _TABLES["version_tag"], _TABLES["ledger_entry"]
+_TAGS, _ENTRIES, _DELETIONS = (_TABLES[name] for name in ("version_tag", "ledger_entry", "version_deletion"))
 
 
 @dataclass(frozen=True)
@@ -289,9 +289,15 @@ def _has_tag(way: _Way, key: str, value: str) -> ColumnElement[bool]:
     return found.scalar_subquery().correlate_except(tags).is_not(None)
 
 
+def _is_listed(way: _Way) -> ColumnElement[bool]:
+    deleted = _DELETIONS.alias()
+    same = deleted.c.model == way.model, deleted.c.number == way.number
+    return select(deleted.c.number).where(*same).scalar_subquery().correlate_except(deleted).is_(None)
+
+
 def _narrowed(search: Search, way: _Way) -> list[ColumnElement[bool]]:
     """What the way does not see to by itself."""
-    tagged = [_has_tag(way, key, value) for key, value in way.tags]
+    tagged = [_is_listed(way), *(_has_tag(way, key, value) for key, value in way.tags)]
     return tagged if search.since is None else [*tagged, way.at >= search.since]
 
 

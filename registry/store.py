@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import bindparam, case, insert
-from sqlmodel import SQLModel, col, delete, func, select
+from sqlmodel import SQLModel, col, delete, func, or_, select
 
 from registry import leases
 from registry.database import asking, connect, reading, retried, shown, writing
@@ -36,6 +36,7 @@ from registry.tables import (
     Evaluation,
     LedgerEntry,
     Metric,
+    ModelProfile,
     ModelVersion,
     RegisteredModel,
     Registration,
@@ -43,7 +44,7 @@ from registry.tables import (
     TrustedType,
     now,
 )
-from registry.transactions import add_if_new, lock_model, require_bytes
+from registry.transactions import add_if_new, aliases_in, listed, lock_model, refuse_deleted, require_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -59,7 +60,7 @@ _MOST_PASSED = 500  # versions that one statement leaves out
 
 # what programs ask again and again: to make a statement takes longer than to run it
 _VERSION = select(ModelVersion).where(
-    col(ModelVersion.model) == bindparam("model"), col(ModelVersion.number) == bindparam("number")
+    col(ModelVersion.model) == bindparam("model"), col(ModelVersion.number) == bindparam("number"), listed()
 )
 _OF_ALIAS = col(LedgerEntry.model) == bindparam("model"), col(LedgerEntry.alias) == bindparam("alias")
 _NEWEST_ENTRY = select(LedgerEntry).where(*_OF_ALIAS).order_by(col(LedgerEntry.sequence).desc()).limit(1)
@@ -78,13 +79,23 @@ _IN_FORCE = select(ModelVersion).where(
     .limit(1)
     .scalar_subquery(),
 )
-_LAST = select(ModelVersion).where(
-    col(ModelVersion.model) == bindparam("model"),
-    col(ModelVersion.number)
-    == select(RegisteredModel.last_version)
-    .where(col(RegisteredModel.name) == bindparam("model"))
-    .scalar_subquery(),
+_LAST = (
+    select(ModelVersion)
+    .where(col(ModelVersion.model) == bindparam("model"), listed())
+    .order_by(col(ModelVersion.number).desc())
+    .limit(1)
 )
+_MODELS = (
+    select(RegisteredModel)
+    .outerjoin(ModelProfile, col(ModelProfile.model) == col(RegisteredModel.name))
+    .where(
+        or_(
+            col(ModelProfile.deleted_after).is_(None),
+            col(ModelProfile.deleted_after) < col(RegisteredModel.last_version),
+        )
+    )
+)
+_MODEL = _MODELS.where(col(RegisteredModel.name) == bindparam("model"))
 _APPEND_ENTRY = insert(LedgerEntry)
 _WRITTEN = select(LedgerEntry).where(*_OF_ALIAS, col(LedgerEntry.key) == bindparam("key"))
 
@@ -151,7 +162,7 @@ class Store:
 
     def models(self) -> list[RegisteredModel]:
         """All models, by name."""
-        return self._read(select(RegisteredModel).order_by(RegisteredModel.name))
+        return self._read(_MODELS.order_by(RegisteredModel.name))
 
     def versions(self, model: str) -> list[ModelVersion]:
         """All versions of *model*, oldest first.
@@ -161,7 +172,9 @@ class Store:
         """
         self.require_model(model)
         return self._read(
-            select(ModelVersion).where(ModelVersion.model == model).order_by(col(ModelVersion.number))
+            select(ModelVersion)
+            .where(ModelVersion.model == model, listed())
+            .order_by(col(ModelVersion.number))
         )
 
     def page_of_versions(self, model: str, *, most: int, below: int | None = None) -> list[ModelVersion]:
@@ -173,7 +186,7 @@ class Store:
             ModelNotFound: There is no such model.
         """
         self.require_model(model)
-        page = select(ModelVersion).where(ModelVersion.model == model)
+        page = select(ModelVersion).where(ModelVersion.model == model, listed())
         if below is not None:
             page = page.where(ModelVersion.number < below)
         return self._read(page.order_by(col(ModelVersion.number).desc()).limit(most))
@@ -187,7 +200,7 @@ class Store:
         newest = (
             select(ModelVersion.model, ModelVersion.number)
             .join(RegisteredModel, col(RegisteredModel.name) == col(ModelVersion.model))
-            .where(col(ModelVersion.number) > last - most)
+            .where(col(ModelVersion.number) > last - most, listed())
             .order_by(col(ModelVersion.registered_at).desc(), col(ModelVersion.number).desc())
         )
         with asking(self.engine) as session:
@@ -198,11 +211,13 @@ class Store:
 
         Raises:
             ModelNotFound: There is no such model.
-            VersionNotFound: There is no such version of it.
+            VersionNotFound: There is no such version of it, or it was deleted.
         """
         found = self._first(_VERSION, model=model, number=number) if 0 < number <= LARGEST_NUMBER else None
         if found is None:
             self.require_model(model)
+            with asking(self.engine) as session:
+                refuse_deleted(session, model, number)
             raise VersionNotFound(model, number)
         return found
 
@@ -297,18 +312,8 @@ class Store:
 
     def aliases(self, model: str) -> dict[str, int]:
         """The versions in force, by alias."""
-        newest = (
-            select(LedgerEntry.alias, func.max(LedgerEntry.sequence).label("sequence"))
-            .where(LedgerEntry.model == model)
-            .group_by(LedgerEntry.alias)
-            .subquery()
-        )
-        entries = select(LedgerEntry).where(
-            LedgerEntry.model == model,
-            LedgerEntry.alias == newest.c.alias,
-            LedgerEntry.sequence == newest.c.sequence,
-        )
-        return {entry.alias: entry.in_force for entry in self._read(entries) if entry.in_force is not None}
+        with asking(self.engine) as session:
+            return aliases_in(session, model)
 
     def entry(self, model: str, alias: str, key: str) -> LedgerEntry | None:
         """The entry that was written under this *key*."""
@@ -455,7 +460,8 @@ class Store:
             AliasConflict: The reign is no longer the one that the proposal was made against.
             AlreadyInForce: The proposal would move nothing.
             ReasonMissing: The proposal does not say why.
-            ArtifactPurged: The bytes of the version that it would put in force were given up.
+            VersionDeleted: The version that it would put in force was deleted.
+            ArtifactPurged: Its bytes were given up.
         """
         with writing(self.engine) as session:
             lock_model(session, proposal.model)
@@ -556,7 +562,7 @@ class Store:
         Raises:
             ModelNotFound: There is no such model.
         """
-        found = self._first(select(RegisteredModel).where(RegisteredModel.name == model))
+        found = self._first(_MODEL, model=model)
         if found is None:
             raise ModelNotFound(model)
         return found

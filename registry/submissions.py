@@ -26,12 +26,13 @@ from registry.tables import (
     Registration,
     Signature,
 )
-from registry.transactions import insert_new, lock_model
+from registry.transactions import insert_new, listed, lock_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from sqlalchemy import Connection, Engine
+    from sqlmodel import SQLModel
 
     from registry.ledger import Stamp
 
@@ -43,7 +44,7 @@ _BEFORE = _MODEL, col(ModelVersion.number) == bindparam("previous")
 TRAINED_ALIKE = (  # of several only the newest can still have its bytes
     select(ModelVersion)
     .join(Artifact, col(Artifact.digest) == col(ModelVersion.artifact))
-    .where(*_TRAINING, col(Artifact.purged_at).is_(None))
+    .where(*_TRAINING, col(Artifact.purged_at).is_(None), listed())
     .order_by(col(ModelVersion.renewal).desc())
     .limit(1)
 )
@@ -71,19 +72,21 @@ class Submission:
 
     Attributes:
         version: Its row, but for the number, the renewal and the hashes. Its bytes are put and leased.
-        trained_on: The rows that it was fitted on.
+        trained_on: The rows that it was fitted on; None if nobody says.
         request: Digest of the training data and the parameters, by which a reused key is noticed.
         key: Names the request, if it has a name.
         files: Of a folder: the digests of its files, by path.
         sign: Vouches for the version once it is numbered and sealed.
+        notes: Further rows about the version once it is numbered, which are there with it, or not at all.
     """
 
     version: ModelVersion
-    trained_on: DatasetRecord
+    trained_on: DatasetRecord | None
     request: str
     key: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     sign: Callable[[ModelVersion], Signature] | None = None
+    notes: Callable[[ModelVersion], Iterable[SQLModel]] = field(default=lambda _: ())
 
 
 class _KnownError(Exception):
@@ -124,7 +127,7 @@ def _appended(rows: Connection, submission: Submission, stamp: Stamp) -> ModelVe
     if facts.known:
         raise _KnownError
     leases.hold(rows, {version.artifact, *files.values()})
-    if not facts.dataset:
+    if submission.trained_on is not None and not facts.dataset:
         rows.execute(insert_new(rows, DatasetRecord), submission.trained_on.model_dump())
     version.renewal = facts.renewals
     version.previous_hash = facts.hash or GENESIS
@@ -137,6 +140,8 @@ def _appended(rows: Connection, submission: Submission, stamp: Stamp) -> ModelVe
     rows.execute(_APPEND, version.model_dump())
     if submission.sign is not None:
         rows.execute(insert(Signature), submission.sign(version).model_dump())
+    for note in submission.notes(version):
+        rows.execute(insert(type(note)), note.model_dump())
     if submission.key is not None:
         row = _registration(submission, submission.key, version.number, stamp)
         rows.execute(insert(Registration), row.model_dump())

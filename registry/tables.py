@@ -40,6 +40,9 @@ MOVES = (*CHOICES, "rolled-back")
 NOTES = ("held", "rejected", "approved", "alerted")
 """Kinds of entry that record a judgement, or an alert that was heard, and move nothing."""
 
+STAGES = ("None", "Archived")
+"""What MLflow's stages keep beside the aliases: whether a version was set aside."""
+
 STATUSES = ("healthy", "suspect", "degraded", "world-changed")
 """What is held of the version in force after each batch that was observed."""
 
@@ -108,8 +111,9 @@ def _only(column: str, characters: str) -> str:
     return f"length({column}) > 0 AND ltrim({column}, '{characters}') = ''"
 
 
-_LOWER = "abcdefghijklmnopqrstuvwxyz"
 _DIGITS = "0123456789"
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_WORDS = f"{_LETTERS}{_DIGITS}_"
 
 
 def _digest(column: str) -> CheckConstraint:
@@ -129,7 +133,7 @@ def _tag_key() -> CheckConstraint:
 
 
 def _tag_value() -> CheckConstraint:
-    return CheckConstraint("length(value) <= 5000", name="value_has_a_length")
+    return CheckConstraint("length(value) <= 100000", name="value_has_a_length")
 
 
 class Row(SQLModel):
@@ -160,10 +164,10 @@ class RegisteredModel(Row, table=True):
     __tablename__ = "registered_model"
     __table_args__ = (
         CheckConstraint(
-            f"{_only('name', _LOWER + _DIGITS + '._-')} AND length(name) <= 128"
-            f" AND {_only('substr(name, 1, 1)', _LOWER + _DIGITS)}"
-            f" AND {_only('substr(name, length(name), 1)', _LOWER + _DIGITS)}"
-            " AND replace(replace(name, '-', '.'), '_', '.') NOT LIKE '%..%'",
+            f"{_only('name', _WORDS + '.- ')} AND length(name) <= 256"
+            f" AND {_only('substr(name, 1, 1)', _WORDS)}"
+            f" AND {_only('substr(name, length(name), 1)', _WORDS)}"
+            " AND name NOT LIKE '%..%'",
             name="name_is_valid",
         ),
         CheckConstraint("last_version >= 0", name="last_version_counts"),
@@ -275,7 +279,7 @@ class ModelVersion(Row, table=True):
     artifact_bytes: int = Field(sa_type=BigInteger)
     serialization: str
     estimator: str
-    trained_on: str
+    trained_on: str | None = None  # a folder may come without its data
     params: dict[str, Any] = Field(sa_type=CanonicalJSON)
     input_schema: list[dict[str, Any]] = Field(sa_type=CanonicalJSON)
     input_example: dict[str, Any] = Field(sa_type=CanonicalJSON)
@@ -301,6 +305,73 @@ class ModelVersion(Row, table=True):
     def digest(self) -> str:
         """SHA-256 over the canonical JSON of every other field; equal to ``hash`` unless someone tampered."""
         return _sealed(self)
+
+
+class VersionSource(Row, table=True):
+    """Where a version came from, if it came through MLflow: what MLflow says of it beside our own row."""
+
+    __tablename__ = "version_source"
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "number"], ["model_version.model", "model_version.number"]),
+        Index(None, "run_id"),
+    )
+
+    model: str = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    uri: str
+    run_id: str | None = None
+    run_link: str | None = None
+    model_id: str | None = None  # of MLflow's logged model
+    metrics: dict[str, float] = Field(default_factory=dict, sa_type=CanonicalJSON)  # of the run
+
+
+class VersionDeletion(Row, table=True):
+    """A version was deleted: nothing finds or resolves it any more, and its number is not given again."""
+
+    __tablename__ = "version_deletion"
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "number"], ["model_version.model", "model_version.number"]),
+        CheckConstraint("length(trim(reason)) > 0", name="has_a_reason"),
+    )
+
+    model: str = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    reason: str
+    deleted_by: str
+    deleted_at: datetime = Field(default_factory=now)
+
+
+class ModelProfile(Row, table=True):
+    """What is said of a model that may change: its description, and whether it was deleted."""
+
+    __tablename__ = "model_profile"
+    __table_args__ = (
+        ForeignKeyConstraint(["model"], ["registered_model.name"]),
+        CheckConstraint("deleted_after >= 0", name="deleted_after_counts"),
+    )
+
+    model: str = Field(primary_key=True)
+    description: str = ""
+    deleted_after: int | None = None  # its last version then: a later one brings the model back
+    changed_by: str
+    changed_at: datetime = Field(default_factory=now)
+
+
+class VersionProfile(Row, table=True):
+    """What is said of a version that may change. Nothing is decided by it."""
+
+    __tablename__ = "version_profile"
+    __table_args__ = (
+        ForeignKeyConstraint(["model", "number"], ["model_version.model", "model_version.number"]),
+        CheckConstraint(f"stage IN ({_listed(STAGES)})", name="stage_is_known"),
+    )
+
+    model: str = Field(primary_key=True)
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    description: str = ""
+    stage: str = "None"
+    changed_by: str
+    changed_at: datetime = Field(default_factory=now)
 
 
 class Pin(Row, table=True):
@@ -510,8 +581,8 @@ class LedgerEntry(Row, table=True):
         UniqueConstraint("model", "alias", "sequence", "in_force", "in_force_since", "hash"),
         UniqueConstraint("model", "alias", "key"),
         CheckConstraint(
-            f"{_only('alias', _LOWER + _DIGITS + '-')} AND ltrim(substr(alias, 1, 1), '{_LOWER}') = ''"
-            " AND length(alias) <= 64 AND alias <> 'latest'",
+            f"{_only('alias', _WORDS + '-')} AND {_only('substr(alias, 1, 1)', _WORDS)}"
+            f" AND ltrim(alias, '{_DIGITS}') <> '' AND length(alias) <= 256 AND lower(alias) <> 'latest'",
             name="alias_is_valid",
         ),
         CheckConstraint(

@@ -54,7 +54,7 @@ class Tags:
         """
         for key, value in tags.items():
             check_tag(key, value)
-        rows = [self._row(subject, key, value) for key, value in tags.items()]
+        rows = [self.row(subject, key, value) for key, value in tags.items()]
         with writing(self.store.engine) as session:
             lock_model(session, _model(subject))
             there = set(session.exec(select(_table(subject).key).where(*_about(subject))))
@@ -69,7 +69,8 @@ class Tags:
         with writing(self.store.engine) as session:
             session.exec(delete(table).where(*_about(subject), col(table.key).in_(keys)))
 
-    def _row(self, subject: Tagged, key: str, value: str) -> Tag:
+    def row(self, subject: Tagged, key: str, value: str) -> Tag:
+        """The row of a tag that was checked."""
         by, at = self.store.origin.actor, self.store.clock()
         if isinstance(subject, RegisteredModel):
             return ModelTag(model=subject.name, key=key, value=value, set_by=by, set_at=at)

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, inspect
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import SQLModel, col, select
+from sqlalchemy.orm import aliased
+from sqlmodel import SQLModel, col, exists, func, select
 
-from registry.exceptions import ModelNotFound
+from registry.exceptions import ModelNotFound, VersionDeleted
 from registry.leases import purged
-from registry.tables import Artifact, ModelVersion, RegisteredModel
+from registry.tables import Artifact, LedgerEntry, ModelVersion, RegisteredModel, VersionDeletion
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from typing import Any
+
+    from sqlalchemy import ColumnElement, Connection, Select
     from sqlmodel import Session
 
 _LOCK = select(RegisteredModel.name).where(col(RegisteredModel.name) == bindparam("model")).with_for_update()
@@ -26,6 +29,41 @@ _PURGED = (
         col(Artifact.purged_at).is_not(None),
     )
 )
+_DELETION = select(VersionDeletion).where(
+    col(VersionDeletion.model) == bindparam("model"), col(VersionDeletion.number) == bindparam("number")
+)
+
+
+def _aliases() -> Select[Any]:
+    """Each alias of a model with what is in force, by one look for each, however many entries it has."""
+    of_model = col(LedgerEntry.model) == bindparam("model")
+    first = select(func.min(LedgerEntry.alias).label("alias")).where(of_model).cte("names", recursive=True)
+    entry = aliased(LedgerEntry)
+    following = select(func.min(entry.alias)).where(
+        col(entry.model) == bindparam("model"), col(entry.alias) > first.c.alias
+    )
+    step = select(following.scalar_subquery()).where(first.c.alias.is_not(None))
+    names = first.union_all(step)
+    newest = aliased(LedgerEntry)
+    in_force = (
+        select(newest.in_force)
+        .where(col(newest.model) == bindparam("model"), col(newest.alias) == names.c.alias)
+        .order_by(col(newest.sequence).desc())
+        .limit(1)
+    )
+    return select(names.c.alias, in_force.scalar_subquery()).where(names.c.alias.is_not(None))
+
+
+_ALIASES = _aliases()
+
+
+def listed() -> ColumnElement[bool]:
+    """SQL: nobody deleted the version that the statement is about."""
+    same = (
+        col(VersionDeletion.model) == col(ModelVersion.model),
+        col(VersionDeletion.number) == col(ModelVersion.number),
+    )
+    return ~exists().where(*same)
 
 
 def lock_model(session: Session, model: str) -> None:
@@ -39,14 +77,29 @@ def lock_model(session: Session, model: str) -> None:
 
 
 def require_bytes(session: Session, model: str, number: int) -> None:
-    """Let nobody count on a version whose bytes were purged; a purge waits for the model's lock, too.
+    """Let nobody count on a version that was deleted or whose bytes were purged; both wait for the lock, too.
 
     Raises:
+        VersionDeleted: It was.
         ArtifactPurged: They were.
     """
+    refuse_deleted(session, model, number)
     artifact = session.exec(_PURGED, params={"model": model, "number": number}).first()
     if artifact is not None:
         raise purged(artifact, f"{model}@{number}")
+
+
+def refuse_deleted(session: Session, model: str, number: int) -> None:
+    """Raise VersionDeleted if somebody deleted the version."""
+    deletion = session.exec(_DELETION, params={"model": model, "number": number}).first()
+    if deletion is not None:
+        raise VersionDeleted(model, number, deletion.deleted_by, deletion.reason)
+
+
+def aliases_in(session: Session, model: str) -> dict[str, int]:
+    """The versions of *model* in force, by alias."""
+    found = session.connection().execute(_ALIASES, {"model": model})
+    return {alias: number for alias, number in found if number}
 
 
 def add_if_new(session: Session, row: SQLModel) -> None:

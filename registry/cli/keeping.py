@@ -153,6 +153,23 @@ def tags(subject: Subject, *, json: Json = False) -> None:
 
 
 @app.command()
+def describe(
+    subject: Subject,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What it is for; nothing takes it back.")],
+) -> None:
+    """Say what a version or a model is for."""
+    open_registry().describe(subject, text)
+    console.say(f"{subject} is described")
+
+
+@app.command()
+def delete(subject: Subject, reason: Reason) -> None:
+    """Let nobody find a version, or a model with all of its versions, any more. Rows and numbers stay."""
+    open_registry().delete(subject, reason=reason)
+    console.say(f"{subject} is deleted: {reason}")
+
+
+@app.command()
 def trust(type_name: Annotated[str, typer.Argument(metavar="TYPE")], reason: Reason) -> None:
     """Let artifacts contain a type, by its exact name. Read its code first: a file may call it."""
     added = open_registry().trust(type_name, reason=reason)

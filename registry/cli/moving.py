@@ -18,14 +18,18 @@ app = typer.Typer()
 def register(
     name: Name,
     folder: Annotated[Path, typer.Argument(help="A folder of any framework's files, without links.")],
-    data: Data,
-    target: Annotated[str, typer.Option(help="Column of --data that the model predicts.")],
+    data: Annotated[
+        str, typer.Option(help="Parquet or CSV file that it was trained on, on disk or s3://.")
+    ] = "",
+    target: Annotated[str, typer.Option(help="Column of --data that the model predicts.")] = "",
     key: Annotated[str, typer.Option(help="Names this request: asked again, it gets the same version.")] = "",
 ) -> None:
-    """Register a folder as the next version of a model, with the rows that it was trained on."""
+    """Register a folder as the next version of a model, with the rows that it was trained on, if you know."""
     from registry.datasets import Dataset  # noqa: PLC0415, most commands need no pandas
 
-    trained_on = Dataset.read(data, target)
+    if bool(data) != bool(target):
+        raise typer.BadParameter("--data and --target go together: which rows, and what is predicted")
+    trained_on = Dataset.read(data, target) if data else None
     version = open_registry().register_folder(name, folder, trained_on=trained_on, key=key or None)
     console.say(f"{folder} is {version.reference}")
 

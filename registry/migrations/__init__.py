@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 VERSION_TABLE = "registry_alembic_version"
-HEAD = "0004"
+HEAD = "0005"
 """The schema version that this library works with."""
 
 _ALEMBIC = Lock()  # Alembic keeps the migration that runs in its modules' globals

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from registry.dossier import Dossier
-    from registry.tables import Evaluation, LedgerEntry
+    from registry.tables import DatasetRecord, Evaluation, LedgerEntry
 
 _MOST_LISTED, _MOST_DATASETS, _MOST_COLUMNS, _MOST_APPROVALS, _MOST_ALIASES = 30, 12, 4, 5, 4
 _LONGEST_VALUE, _FINGERPRINT = 60, 12
@@ -174,7 +174,7 @@ def _value(value: float | None) -> str:
 
 
 def _what(dossier: Dossier) -> list[list[str]]:
-    version = dossier.version
+    version, data = dossier.version, dossier.training_data
     params = [
         f"{markdown(key)} = {markdown(repr(value), _LONGEST_VALUE)}" for key, value in version.params.items()
     ]
@@ -182,10 +182,11 @@ def _what(dossier: Dossier) -> list[list[str]]:
     return [
         ["Estimator", markdown(version.estimator)],
         ["Parameters", _listed(params)],
-        ["Predicts", markdown(dossier.datasets[version.trained_on].target)],
+        ["Predicts", NOTHING if data is None else markdown(data.target)],
         [f"From {count(len(columns), 'column')}", _listed(columns)],
         ["Artifact", f"{count(version.artifact_bytes, 'byte')}, {markdown(version.serialization)}"],
         ["SHA-256", version.artifact],
+        *([["Description", markdown(dossier.description)]] if dossier.description else []),
         *([["Tags", _listed([_tag(tag.key, tag.value) for tag in dossier.tags])]] if dossier.tags else []),
     ]
 
@@ -195,20 +196,23 @@ def _tag(key: str, value: str) -> str:
 
 
 def _origin(dossier: Dossier, runs: Mapping[str, str]) -> list[list[str]]:
-    version = dossier.version
-    data = dossier.datasets[version.trained_on]
-    source = f", from {markdown(data.source)}" if data.source else ""
+    version, data = dossier.version, dossier.training_data
     dirty = {True: ", with local changes", False: "", None: ""}[version.git_dirty]
     made_with = [f"{markdown(name)} {markdown(release)}" for name, release in version.environment.items()]
     run = version.flow_run_id
     return [
-        ["Trained on", f"{markdown(data.name)}, {count(data.rows, 'row')}{source}"],
-        ["Its fingerprint", data.fingerprint],
+        ["Trained on", NOTHING if data is None else _data(data)],
+        *([] if data is None else [["Its fingerprint", data.fingerprint]]),
         ["Commit", f"{markdown(version.git_commit)}{dirty}" if version.git_commit else NOTHING],
         ["Made with", _listed(made_with)],
         ["Registered", f"{minute(version.registered_at)} by {markdown(version.registered_by)}"],
         ["Flow run", link(run, runs.get(run)) if run else NOTHING],
     ]
+
+
+def _data(data: DatasetRecord) -> str:
+    source = f", from {markdown(data.source)}" if data.source else ""
+    return f"{markdown(data.name)}, {count(data.rows, 'row')}{source}"
 
 
 def _listed(things: Sequence[str]) -> str:

@@ -78,7 +78,7 @@ def test_each_day_is_watched_once_and_in_its_turn(year: Year) -> None:
 
 def test_no_version_is_watched_or_judged_on_the_month_that_it_learned_from(year: Year) -> None:
     versions = year.registry.versions(MODEL)
-    learned = {one.number: year.registry.dataset(one.trained_on).name[:7] for one in versions}
+    learned = {one.number: year.registry.dataset(str(one.trained_on)).name[:7] for one in versions}
     assert set(learned.values()) == {f"2013-{month:02}" for month in range(1, 12)}
     for row in year.watched:
         assert not {learned[number] for number in (row.version, row.target) if number} & {row.batch[:7]}

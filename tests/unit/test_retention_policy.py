@@ -47,6 +47,7 @@ standings = st.builds(
     in_force=st.dictionaries(aliases, numbers),
     predecessors=st.dictionaries(aliases, st.lists(numbers, unique=True, max_size=LAST)),
     pins=st.dictionaries(numbers, st.just(a_pin(1))),
+    deleted=st.sets(numbers),
     now=st.just(NOW),
 )
 
@@ -54,6 +55,8 @@ standings = st.builds(
 def must_stay(policy: RetentionPolicy, holder: Holder, standing: Standing) -> bool:
     """What a person would say, looking at one version."""
     nearest = [number for each in standing.predecessors.values() for number in each[: policy.rollback_window]]
+    if holder.number in standing.deleted:
+        return False
     return (
         holder.number in {*standing.in_force.values(), *standing.pins, *nearest}
         or holder.number in range(LAST + 1)[LAST + 1 - policy.keep_last :]
@@ -87,7 +90,12 @@ def test_whatever_is_kept_is_kept_for_a_reason_that_is_told(
 
 def test_a_reason_is_a_sentence_of_its_own() -> None:
     standing = Standing(
-        last=9, in_force={"champion": 7}, predecessors={"fallback": [7]}, pins={7: a_pin(7)}, now=NOW
+        last=9,
+        in_force={"champion": 7},
+        predecessors={"fallback": [7]},
+        pins={7: a_pin(7)},
+        deleted=(),
+        now=NOW,
     )
     version = Holder("a", "model", "churn", 7, NOW - 3 * DAY)
     policy = RetentionPolicy(keep_last=3, keep_younger_than=4 * DAY)

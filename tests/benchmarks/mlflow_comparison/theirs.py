@@ -23,7 +23,7 @@ os.environ |= {
 try:
     import mlflow
 except ModuleNotFoundError:
-    mlflow = None
+    mlflow = None  # type: ignore[assignment, unused-ignore]  # whose types are known where it is installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
