@@ -184,8 +184,8 @@ def fetch(backend: Backend, version: ModelVersion, destination: Path, verify: Ve
         storage.fetch(backend, version.artifact, destination)
         return destination
     with _unfinished(destination) as folder:
-        manifest = _manifest(backend, version)
-        for file in manifest.files:
+        found = manifest(backend, version)
+        for file in found.files:
             path = folder / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             storage.fetch(backend, file.digest, path)
@@ -193,7 +193,14 @@ def fetch(backend: Backend, version: ModelVersion, destination: Path, verify: Ve
     return destination
 
 
-def _manifest(backend: Backend, version: ModelVersion) -> Manifest:
+def manifest(backend: Backend, version: ModelVersion) -> Manifest:
+    """The files of a *version* that is a folder.
+
+    Raises:
+        ArtifactMissing: The manifest is gone.
+        ArtifactCorrupted: It is not the one that was registered; nothing of it was read.
+        InvalidFolder: It names what could lead out of a folder.
+    """
     with TemporaryDirectory(prefix="registry-") as folder:
         path = Path(folder, "manifest")
         storage.fetch(backend, version.artifact, path)

@@ -141,7 +141,13 @@ def _proposal(
     )
 
 
-def assign(backend: Backend, version: ModelVersion, alias: str, reason: str) -> LedgerEntry:
+def assign(
+    backend: Backend,
+    version: ModelVersion,
+    alias: str,
+    reason: str,
+    evidence: Mapping[str, Any] | None = None,
+) -> LedgerEntry:
     """Put *version* in force without a gate; the ledger says so, and why.
 
     Raises:
@@ -156,7 +162,7 @@ def assign(backend: Backend, version: ModelVersion, alias: str, reason: str) -> 
             version=version.number,
             alias=check_alias(alias),
             reason=check_text("reason", reason),
-            evidence=disclosed(version.serialization),
+            evidence=disclosed(version.serialization) | dict(evidence or {}),
         )
     )
 

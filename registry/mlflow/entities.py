@@ -1,4 +1,4 @@
-"""Our rows as MLflow's objects, a page at a time: whatever belongs to its rows is read by one statement each."""
+"""Our rows as MLflow's objects, a page at a time; what belongs to its rows is read by one statement each."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _version(row: tables.ModelVersion, known: _Known) -> ModelVersion:
     at = millis(row.registered_at)
     return ModelVersion(
         name=row.model,
-        version=row.number,
+        version=row.number,  # type: ignore[arg-type]  # as MLflow's own store of rows gives it
         creation_timestamp=at,
         last_updated_timestamp=millis(known.updated(row)),
         description=profile.description or None if profile else None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from registry.tables import ModelVersion
 
 SCHEME = "prefect-registry"
-"""Of the registry that the settings name; with ``+sqlite`` or ``+postgresql`` of the one that the URI does."""
+"""Of the registry that the settings name; with ``+sqlite`` or ``+postgresql``, of one that the URI names."""
 
 PLACE = "prefect-registry-version"
 """The scheme under which MLflow asks for a version's bytes."""

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -101,6 +101,18 @@ class NumberTaken(RegistryError):
     wording = "this version would be {reference}, not number {wanted}: somebody registers in this model, too"
 
 
+def told(*, local: str | None, **said: Any) -> Told:
+    """What MLflow says of a version, with the run and the logged model that it does not say."""
+    source = Told(local=None if local is None else Path(local), **said)
+    model_id = source.model_id or _logged_model(source.source)
+    if source.run_id or model_id is None:
+        return replace(source, run_id=source.run_id or None, model_id=model_id)
+    try:
+        return replace(source, run_id=_tracking().get_logged_model(model_id).source_run_id, model_id=model_id)
+    except MlflowException as error:
+        raise _unreadable(source.source, error) from error
+
+
 def take(backend: Backend, told: Told) -> ModelVersion:
     """Register what is *told*, with the bytes of its source.
 
@@ -156,21 +168,13 @@ def takes_bytes(told: Told) -> bool:
     return way == "copy"
 
 
-def with_lineage(told: Told) -> dict[str, str | None]:
-    """The run and the logged model of a source, as far as MLflow's tracking knows them."""
-    model_id = told.model_id or _logged_model(told.source)
-    if told.run_id or model_id is None:
-        return {"run_id": told.run_id or None, "model_id": model_id}
-    return {"run_id": _tracking().get_logged_model(model_id).source_run_id, "model_id": model_id}
-
-
 # Rows
 
 
 def _append(backend: Backend, told: Told, put: Put, columns: Mapping[str, Any]) -> ModelVersion:
     rows = backend.rows
     rows.lease({put.artifact: put.size})
-    row = {
+    row: dict[str, Any] = {
         "model": told.model,
         "number": 0,  # the store numbers and seals it
         "training": _digest(told.training),
@@ -200,7 +204,8 @@ def _append(backend: Backend, told: Told, put: Put, columns: Mapping[str, Any]) 
 def _notes(backend: Backend, told: Told, version: ModelVersion) -> Iterator[SQLModel]:
     if told.number not in {None, version.number}:
         raise NumberTaken(version.reference, int(told.number or 0))
-    key, by = {"model": version.model, "number": version.number}, backend.rows.origin.actor
+    key: dict[str, Any] = {"model": version.model, "number": version.number}
+    by = backend.rows.origin.actor
     yield VersionSource(
         **key,
         uri=told.source,
@@ -211,8 +216,8 @@ def _notes(backend: Backend, told: Told, version: ModelVersion) -> Iterator[SQLM
     )
     if told.description or told.stage != "None":
         at = version.registered_at
-        profile = {"description": told.description or "", "stage": told.stage}
-        yield VersionProfile(**key, **profile, changed_by=by, changed_at=at)
+        said = {"description": told.description or "", "stage": told.stage}
+        yield VersionProfile(**key | said, changed_by=by, changed_at=at)
     for name, value in told.tags.items():
         yield Tags(backend.rows).row(version, name, value)
     if told.deleted is not None:
@@ -242,7 +247,7 @@ def _registered(backend: Backend, source: str) -> ModelVersion | None:
         return None
     named = _parse_model_uri(source)
     selector = int(named.version) if named.version else named.alias
-    if selector is None:
+    if selector is None or named.name is None:
         raise refused(
             f"{source!r} can't be copied: name a version or an alias, models:/NAME/7 or models:/NAME@alias"
         )
