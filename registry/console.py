@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from registry.evidence import Comparison, Measured
     from registry.garbage import Garbage
     from registry.migrations import Upgrade
+    from registry.mlflow.importing import Report
     from registry.policy import PromotionDecision
     from registry.search import Page, Ranking
     from registry.signing import Voucher
@@ -400,6 +401,23 @@ def show_findings(findings: Sequence[Finding], *, json: bool) -> None:
             soft_wrap=True,
         )
     say(f"{len(findings):,} checked, {len(problems):,} wrong")
+
+
+def show_import(report: Report, *, json: bool) -> None:
+    """What was brought from another registry, and what could not be."""
+    if json:
+        _print_json(asdict(report))
+        return
+    for problem in report.problems:
+        subject = Text.assemble((visible(problem.subject), "red"), ": ", visible(problem.reason))
+        out.print(subject, soft_wrap=True)
+    brought = f"{count(report.versions, 'version')} of {count(report.models, 'new model')} and"
+    say(f"{brought} {count(report.aliases, 'alias')} came, {report.known:,} versions were here before")
+    say(
+        f"{count(len(report.problems), 'thing')} could not be brought"
+        if report.problems
+        else "nothing is missing"
+    )
 
 
 def show_trusted(types: Sequence[TrustedType], *, json: bool) -> None:

@@ -58,8 +58,8 @@ def interval(lower: float | None, upper: float | None) -> str:
 
 
 def count(things: int, thing: str) -> str:
-    """``1 row``, ``21,345 rows``, ``2 batches``."""
-    plural = f"{thing}es" if thing.endswith("ch") else f"{thing}s"
+    """``1 row``, ``21,345 rows``, ``2 batches``, ``3 aliases``."""
+    plural = f"{thing}es" if thing.endswith(("ch", "s")) else f"{thing}s"
     return f"{things:,} {thing if things == 1 else plural}"
 
 

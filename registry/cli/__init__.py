@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from registry import console
-from registry.cli import audit, keeping, keys, looking, moving, running, watching
+from registry.cli import audit, importing, keeping, keys, looking, moving, running, watching
 from registry.cli import database as databases
 from registry.cli.options import allowed, opened
 from registry.exceptions import (
@@ -32,6 +32,7 @@ app = typer.Typer(
 for room in (looking, moving, watching, running, keeping, keys):
     app.add_typer(room.app)
 app.add_typer(audit.app, name="audit", help="What an auditor takes away: checkpoints, and all that happened.")
+app.add_typer(importing.app, name="import", help="What other registries hold, brought here.")
 app.add_typer(databases.app, name="db", help="The database: its state, its schema, its roles.")
 
 _MISUSE = (

@@ -122,12 +122,14 @@ def take(backend: Backend, told: Told) -> ModelVersion:
         InvalidFolder: The source has a link, too many files or a name that other systems lack.
         MlflowException: The source can't be read.
     """
-    _check(told)
     copied = _registered(backend, told.source)
     if copied is not None:
         return copy(backend, told, copied)
-    if not takes_bytes(told):
-        return refer(backend, told)
+    return keep(backend, told) if takes_bytes(told) else refer(backend, told)
+
+
+def keep(backend: Backend, told: Told) -> ModelVersion:
+    """Register what is *told* with the bytes of its source, wherever MLflow finds them; see ``take``."""
     with _found(told) as folder:
         content = Folder(folder)
         with TemporaryDirectory(prefix="registry-") as scratch:
@@ -172,12 +174,13 @@ def takes_bytes(told: Told) -> bool:
 
 
 def _append(backend: Backend, told: Told, put: Put, columns: Mapping[str, Any]) -> ModelVersion:
+    _check(told)
     rows = backend.rows
     rows.lease({put.artifact: put.size})
     row: dict[str, Any] = {
         "model": told.model,
         "number": 0,  # the store numbers and seals it
-        "training": _digest(told.training),
+        "training": training_of(told),
         "fitted": put.artifact,
         "artifact": put.artifact,
         "artifact_bytes": put.size,
@@ -232,6 +235,11 @@ def _check(told: Told) -> None:
     if len(told.tags) > MOST_TAGS:
         rule = f"a version can have {MOST_TAGS}, and this one would have {len(told.tags)}"
         raise InvalidName("tag", ", ".join(told.tags)[:40], rule)
+
+
+def training_of(told: Told) -> str:
+    """What the row of the version has as its training: the same for the same thing, if that is *told*."""
+    return _digest(told.training)
 
 
 def _digest(text: str) -> str:
