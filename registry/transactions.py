@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, inspect
+from sqlalchemy import select as sa_select  # SQLModel's own knows no optional table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
-from sqlmodel import SQLModel, col, exists, func, select
+from sqlmodel import SQLModel, col, exists, func, or_, select
 
 from registry.exceptions import ModelNotFound, VersionDeleted
 from registry.leases import purged
@@ -20,13 +21,19 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
 _LOCK = select(RegisteredModel.name).where(col(RegisteredModel.name) == bindparam("model")).with_for_update()
-_PURGED = (
-    select(Artifact)
-    .join(ModelVersion, col(ModelVersion.artifact) == col(Artifact.digest))
+_GONE = (
+    sa_select(Artifact, VersionDeletion)
+    .select_from(ModelVersion)
+    .join(Artifact, col(Artifact.digest) == col(ModelVersion.artifact))
+    .outerjoin(
+        VersionDeletion,
+        (col(VersionDeletion.model) == col(ModelVersion.model))
+        & (col(VersionDeletion.number) == col(ModelVersion.number)),
+    )
     .where(
         col(ModelVersion.model) == bindparam("model"),
         col(ModelVersion.number) == bindparam("number"),
-        col(Artifact.purged_at).is_not(None),
+        or_(col(Artifact.purged_at).is_not(None), col(VersionDeletion.number).is_not(None)),
     )
 )
 _DELETION = select(VersionDeletion).where(
@@ -83,17 +90,21 @@ def require_bytes(session: Session, model: str, number: int) -> None:
         VersionDeleted: It was.
         ArtifactPurged: They were.
     """
-    refuse_deleted(session, model, number)
-    artifact = session.exec(_PURGED, params={"model": model, "number": number}).first()
-    if artifact is not None:
-        raise purged(artifact, f"{model}@{number}")
+    gone = session.execute(_GONE, {"model": model, "number": number}).first()
+    if gone is not None:
+        artifact, deletion = gone
+        raise purged(artifact, f"{model}@{number}") if deletion is None else _deleted(deletion)
 
 
 def refuse_deleted(session: Session, model: str, number: int) -> None:
     """Raise VersionDeleted if somebody deleted the version."""
     deletion = session.exec(_DELETION, params={"model": model, "number": number}).first()
     if deletion is not None:
-        raise VersionDeleted(model, number, deletion.deleted_by, deletion.reason)
+        raise _deleted(deletion)
+
+
+def _deleted(deletion: VersionDeletion) -> VersionDeleted:
+    return VersionDeleted(deletion.model, deletion.number, deletion.deleted_by, deletion.reason)
 
 
 def aliases_in(session: Session, model: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from mlflow.entities import Metric
@@ -11,7 +12,6 @@ from mlflow.entities.model_registry import (
     ModelVersion,
     ModelVersionTag,
     RegisteredModel,
-    RegisteredModelAlias,
     RegisteredModelTag,
 )
 from mlflow.entities.model_registry.model_version_stages import (
@@ -20,10 +20,13 @@ from mlflow.entities.model_registry.model_version_stages import (
     STAGE_PRODUCTION,
     STAGE_STAGING,
 )
-from sqlmodel import col, select, tuple_
+from sqlalchemy import bindparam
+from sqlalchemy import select as sa_select
+from sqlmodel import col, func, or_, select, tuple_
 
 from registry import tables
-from registry.database import reading
+from registry.database import asking, reading
+from registry.exceptions import ModelNotFound
 from registry.mlflow.locations import Place
 from registry.transactions import listed
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from sqlalchemy import ColumnElement
     from sqlmodel import Session
 
     from registry.store import Store
@@ -76,31 +80,108 @@ def versions_of(store: Store, rows: Sequence[tables.ModelVersion]) -> list[Model
     return [_version(row, known) for row in rows]
 
 
-def models_of(store: Store, rows: Sequence[tables.RegisteredModel]) -> list[RegisteredModel]:
-    """The models of these *rows*, in their order, each with the newest version of each stage."""
-    names = [row.name for row in rows]
-    profiles, tags = dict[str, tables.ModelProfile](), dict[str, list[tables.ModelTag]]()
-    with reading(store.engine) as session:
+def models_of(store: Store, names: Sequence[str]) -> list[RegisteredModel]:
+    """The models of these *names*, in their order, each with the newest version of each stage."""
+    found = _named(store, names)
+    rows = [row for name in names for row in newest_of_each_stage(store, name)]
+    newest: dict[str, list[ModelVersion]] = {name: [] for name in names}
+    for version in versions_of(store, rows):
+        newest[version.name].append(version)
+    for name, model in found.items():
+        model.fill(newest[name], store.aliases(name))
+    return [found[name] for name in names]
+
+
+def model_of(store: Store, name: str) -> RegisteredModel:
+    """The model of this *name*, whose versions and aliases are read when they are asked for.
+
+    MLflow's client asks for the model before nearly everything, to see whether it is a prompt.
+
+    Raises:
+        ModelNotFound: There is no such model.
+    """
+    found = _named(store, [name])
+    if name not in found:
+        raise ModelNotFound(name)
+    return found[name]
+
+
+class _Model(RegisteredModel):
+    """A model that reads its newest versions and its aliases when somebody looks at them."""
+
+    def __init__(self, store: Store, **known: Any) -> None:
+        super().__init__(**known)
+        self._store = store
+        del self._latest_version, self._aliases
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in {"_latest_version", "_aliases"}:
+            raise AttributeError(name)
+        rows = newest_of_each_stage(self._store, self.name)
+        self.fill(versions_of(self._store, rows), self._store.aliases(self.name))
+        return getattr(self, name)
+
+    def fill(self, newest: list[ModelVersion], aliases: Mapping[str, int]) -> None:
+        """Let these be the newest versions and the aliases."""
+        self._latest_version, self._aliases = newest, dict(aliases)
+
+    @classmethod
+    def _properties(cls) -> list[str]:
+        return list(RegisteredModel._properties())  # noqa: SLF001, it lists a class's own alone
+
+
+def _named(store: Store, names: Sequence[str]) -> dict[str, _Model]:
+    """The models of these *names* that nobody deleted, by name."""
+    statement, found = _models(store.engine.dialect.name), dict[str, _Model]()
+    tags: dict[str, list[RegisteredModelTag]] = {name: [] for name in names}
+    with asking(store.engine) as session:
         for some in _portions(names):
-            for profile in session.exec(_of_models(tables.ModelProfile, some)):
-                profiles[profile.model] = profile
-            for tag in session.exec(_of_models(tables.ModelTag, some)):
-                tags.setdefault(tag.model, []).append(tag)
-    newest: dict[str, list[ModelVersion]] = {}
-    for version in versions_of(store, [row for name in names for row in newest_of_each_stage(store, name)]):
-        newest.setdefault(version.name, []).append(version)
-    return [
-        RegisteredModel(
-            name=row.name,
-            creation_timestamp=millis(row.created_at),
-            last_updated_timestamp=_updated(row, profiles.get(row.name), newest.get(row.name, [])),
-            description=profiles[row.name].description or None if row.name in profiles else None,
-            latest_versions=newest.get(row.name, []),
-            tags=[RegisteredModelTag(tag.key, tag.value) for tag in tags.get(row.name, [])],
-            aliases=[RegisteredModelAlias(*pair) for pair in store.aliases(row.name).items()],
-        )
-        for row in rows
-    ]
+            for tag in session.execute(_MODEL_TAGS, {"names": some}).scalars():
+                tags[tag.model].append(RegisteredModelTag(tag.key, tag.value))
+            for row, description, updated in session.execute(statement, {"names": some}):
+                found[row.name] = _Model(
+                    store,
+                    name=row.name,
+                    creation_timestamp=millis(row.created_at),
+                    last_updated_timestamp=millis(updated),
+                    description=description or None,
+                    tags=tags[row.name],
+                )
+    return found
+
+
+def updated_at(dialect: str) -> ColumnElement[Any]:
+    """SQL: when a model, its newest version, or what is said of it changed last; its profile is joined."""
+    version, model, profile = tables.ModelVersion, tables.RegisteredModel, tables.ModelProfile
+    newest = (
+        select(version.registered_at)
+        .where(col(version.model) == col(model.name), col(version.number) == col(model.last_version))
+        .scalar_subquery()
+    )
+    created: Any = col(model.created_at)
+    latest: Any = func.greatest if dialect == "postgresql" else func.max
+    times = func.coalesce(col(profile.changed_at), created), func.coalesce(newest, created)
+    found: ColumnElement[Any] = latest(*times, type_=created.type)
+    return found
+
+
+def undeleted() -> ColumnElement[bool]:
+    """SQL: nobody deleted the model since its last version; its profile is joined."""
+    after = col(tables.ModelProfile.deleted_after)
+    return or_(after.is_(None), after < col(tables.RegisteredModel.last_version))
+
+
+@cache
+def _models(dialect: str) -> Any:
+    model, profile = tables.RegisteredModel, tables.ModelProfile
+    asked = sa_select(model, col(profile.description), updated_at(dialect))
+    joined = asked.outerjoin(profile, col(profile.model) == col(model.name))
+    return joined.where(col(model.name).in_(bindparam("names", expanding=True)), undeleted())
+
+
+_MODEL_TAGS = sa_select(tables.ModelTag).where(
+    col(tables.ModelTag.model).in_(bindparam("names", expanding=True))
+)
 
 
 def newest_of_each_stage(store: Store, model: str) -> list[tables.ModelVersion]:
@@ -128,13 +209,6 @@ def _newest(stage: str, active: Sequence[int], model: str) -> Any:
     wanted = archived if stage == STAGE_ARCHIVED else ~archived
     rows = select(version).where(col(version.model) == model, wanted, listed())
     return rows.where(col(version.number).not_in(active)).order_by(col(version.number).desc()).limit(1)
-
-
-def _updated(
-    row: tables.RegisteredModel, profile: tables.ModelProfile | None, newest: Iterable[ModelVersion]
-) -> int:
-    times = [millis(row.created_at), *(version.creation_timestamp for version in newest)]
-    return max(times if profile is None else [*times, millis(profile.changed_at)])
 
 
 def _version(row: tables.ModelVersion, known: _Known) -> ModelVersion:
@@ -179,10 +253,6 @@ def _look_up(session: Session, some: Sequence[Key], known: _Known) -> None:
 
 def _of_versions(table: Any, some: Sequence[Key]) -> Any:
     return select(table).where(tuple_(table.model, table.number).in_(some))
-
-
-def _of_models(table: Any, some: Sequence[str]) -> Any:
-    return select(table).where(col(table.model).in_(some))
 
 
 def _portions(keys: Sequence[Any]) -> Iterable[Sequence[Any]]:

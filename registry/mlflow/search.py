@@ -23,6 +23,7 @@ from sqlalchemy import DateTime, and_, func, literal, or_, select
 
 from registry.database import reading
 from registry.limits import brief
+from registry.mlflow.entities import undeleted, updated_at
 from registry.mlflow.errors import refused
 from registry.tables import ModelVersion, RegisteredModel, Row, canonical_json
 
@@ -109,7 +110,7 @@ def models(
     """The models that a search finds, a page of them, and the token of the next page."""
     _check_most(most, SEARCH_REGISTERED_MODEL_MAX_RESULTS_THRESHOLD)
     clauses = SearchModelUtils.parse_search_filter(filter_string)
-    updated = _updated(store)
+    updated = updated_at(store.engine.dialect.name)
     columns = {
         "name": _MODEL.c.name,
         **dict.fromkeys(SearchUtils.VALID_TIMESTAMP_ORDER_BY_KEYS, updated),
@@ -121,10 +122,7 @@ def models(
         select(RegisteredModel)
         .outerjoin(_MODEL_PROFILE, _MODEL_PROFILE.c.model == _MODEL.c.name)
         .where(
-            or_(
-                _MODEL_PROFILE.c.deleted_after.is_(None),
-                _MODEL_PROFILE.c.deleted_after < _MODEL.c.last_version,
-            ),
+            undeleted(),
             *(_attribute(clause, {"name": _MODEL.c.name}, dialect) for clause in clauses if _of(clause)),
             *_tagged(clauses, _MODEL_TAG, _MODEL_TAG.c.model == _MODEL.c.name, dialect),
         )
@@ -235,20 +233,6 @@ def _compared(column: Any, comparator: str, value: Any, dialect: str) -> ColumnE
 
 
 # Orders and places
-
-
-def _updated(store: Store) -> ColumnElement[Any]:
-    """When a model, its newest version, or what is said of it, changed last."""
-    newest = (
-        select(_VERSION.c.registered_at)
-        .where(_VERSION.c.model == _MODEL.c.name, _VERSION.c.number == _MODEL.c.last_version)
-        .scalar_subquery()
-    )
-    created = _MODEL.c.created_at
-    latest = func.greatest if store.engine.dialect.name == "postgresql" else func.max
-    times = func.coalesce(_MODEL_PROFILE.c.changed_at, created), func.coalesce(newest, created)
-    found: ColumnElement[Any] = latest(*times, type_=created.type)
-    return found
 
 
 def _orders(

@@ -35,7 +35,7 @@ from registry import models, promotion
 from registry.deletions import Deletions
 from registry.exceptions import AliasNotSet, AlreadyInForce
 from registry.mlflow import search, sources
-from registry.mlflow.entities import IN_FORCE, models_of, newest_of_each_stage, versions_of
+from registry.mlflow.entities import IN_FORCE, model_of, models_of, newest_of_each_stage, versions_of
 from registry.mlflow.errors import refused, tells
 from registry.mlflow.locations import Place, backend_at
 from registry.profiles import Profiles
@@ -142,7 +142,7 @@ class RegistryStore(AbstractStore):
         """A page of the models to which the filter applies, by MLflow's grammar."""
         rows = self._backend.rows
         found, token = search.models(rows, filter_string, max_results, order_by, page_token)
-        return PagedList(models_of(rows, found), token)
+        return PagedList(models_of(rows, [row.name for row in found]), token)
 
     @tells
     def get_registered_model(self, name: str) -> RegisteredModel:
@@ -349,8 +349,8 @@ class RegistryStore(AbstractStore):
         return self._backend.rows.require_model(name)
 
     def _model(self, name: str) -> RegisteredModel:
-        (model,) = models_of(self._backend.rows, [self._require(name)])
-        return model
+        _validate_model_name(name)
+        return model_of(self._backend.rows, name)
 
     def _version(self, name: str, version: str | int) -> tables.ModelVersion:
         _validate_model_name(name)

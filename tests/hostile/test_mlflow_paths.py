@@ -34,7 +34,7 @@ def uri(invaded: Invaded, tmp_path: Path) -> Iterator[str]:
     backend = invaded.registry.backend
     uri = f"prefect-registry+{backend.rows.engine.url}?artifacts={backend.artifacts.location}"
     with ExitStack() as stack:
-        stack.callback(mlflow.set_tracking_uri, None)
+        stack.callback(mlflow.set_tracking_uri, "")
         stack.callback(mlflow.set_registry_uri, "")
         mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
         mlflow.set_registry_uri(uri)

@@ -29,6 +29,7 @@ HERE = ("a new process",)
 STORES = ("folder", "S3")
 SUBJECTS: dict[str, tuple[Sequence[str], Sequence[Callable[[Lab, str], Line]]]] = {
     "alias": (PLACES, [rows.read_an_alias, rows.move_an_alias]),
+    "client": (PLACES, [rows.move_an_alias_by_mlflow]),
     "register": (PLACES, [rows.register_a_version, rows.register_together]),
     "search": (PLACES, [partial(rows.search, question) for question in rows.QUESTIONS]),
     "estimator": (PLACES, [estimators.register, estimators.look_again, estimators.load_again]),
@@ -61,6 +62,8 @@ def measure(lab: Lab, subjects: Sequence[str]) -> Iterator[Measured]:
     """The lines of these *subjects*, one after the other."""
     without: set[Way] = set() if theirs.PRESENT else {"MLflow"}
     for subject in subjects:
+        if subject == "client" and not theirs.PRESENT:
+            continue  # both sides of it are MLflow's
         places, makers = SUBJECTS[subject]
         for make in makers:
             for place in places:

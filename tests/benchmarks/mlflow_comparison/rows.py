@@ -16,6 +16,7 @@ from registry.submissions import Submission
 from registry.tables import ModelVersion, VersionTag
 from tests.benchmarks import crowd
 from tests.benchmarks.filling import AT, HOLDOUT, METRIC
+from tests.benchmarks.mlflow_comparison import theirs
 from tests.benchmarks.mlflow_comparison.lab import mark_of, url_of
 from tests.benchmarks.mlflow_comparison.lines import Line, timed, timed_each
 
@@ -73,6 +74,28 @@ def move_an_alias(lab: Lab, place: str) -> Line:
         },
         targets={"MLflow": 100, "few": 1.3},
     )
+
+
+def move_an_alias_by_mlflow(lab: Lab, place: str) -> Line:
+    """The same call of MLflow's client, before its own store and before ours."""
+
+    def moved(client: Any) -> Callable[[], float]:
+        turns = cycle(["5", "6"])
+        return timed(lambda: client.set_registered_model_alias("m", "champion", next(turns)))
+
+    return Line(
+        name="move an alias by MLflow's client",
+        place=place,
+        ways={
+            "ours": lambda: moved(theirs.opened(f"prefect-registry+{_plain_url(lab, place)}")),
+            "MLflow": lambda: moved(lab.mlflow(place)),
+        },
+        targets={"MLflow": 50},
+    )
+
+
+def _plain_url(lab: Lab, place: str) -> str:
+    return url_of(lab.filled(place, lab.sizes.many)).replace("+psycopg", "")
 
 
 def register_a_version(lab: Lab, place: str) -> Line:
