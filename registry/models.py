@@ -67,7 +67,8 @@ def _inserted(session: Session, row: RegisteredModel) -> bool:
     if session.get(RegisteredModel, row.name) is not None:
         return False
     rows = session.connection()
-    return rows.execute(insert_new(rows, RegisteredModel), row.model_dump()).rowcount == 1
+    statement = insert_new(rows, RegisteredModel).returning(col(RegisteredModel.name))
+    return rows.execute(statement, row.model_dump()).first() is not None
 
 
 def _is_deleted(session: Session, name: str) -> bool:

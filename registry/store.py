@@ -213,11 +213,13 @@ class Store:
             ModelNotFound: There is no such model.
             VersionNotFound: There is no such version of it, or it was deleted.
         """
-        found = self._first(_VERSION, model=model, number=number) if 0 < number <= LARGEST_NUMBER else None
+        possible = 0 < number <= LARGEST_NUMBER
+        found = self._first(_VERSION, model=model, number=number) if possible else None
         if found is None:
             self.require_model(model)
-            with asking(self.engine) as session:
-                refuse_deleted(session, model, number)
+            if possible:
+                with asking(self.engine) as session:
+                    refuse_deleted(session, model, number)
             raise VersionNotFound(model, number)
         return found
 
@@ -509,12 +511,12 @@ class Store:
         with asking(self.engine) as session:
             return session.exec(statement, params=parameters).first()
 
-    def _in_force_at(self, model: str, alias: str, at: datetime) -> ModelVersion | None:
+    def _in_force_at(self, model: str, alias: str, at: datetime) -> ModelVersion:
         number = self.reign(model, alias, at).version
         if number is None:
             self.require_model(model)
             raise AliasNotSetThen(model, alias, at.isoformat(timespec="seconds"))
-        return self._first(_VERSION, model=model, number=number)
+        return self.version(model, number)
 
     def _newest_rise(
         self, model: str, alias: str, below: int | None, passed: Sequence[int]

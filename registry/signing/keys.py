@@ -106,7 +106,7 @@ class TrustedKey(BaseModel):
     public_key: Annotated[Ed25519PublicKey, BeforeValidator(_public_key)]
     not_before: AwareDatetime | None = None
     not_after: AwareDatetime | None = None
-    models: tuple[Annotated[str, Field(pattern=r"^[a-z0-9._*-]+$")], ...] = ("*",)
+    models: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.* -]+$")], ...] = ("*",)
 
     @property
     def key_id(self) -> str:

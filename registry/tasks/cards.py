@@ -5,6 +5,7 @@ The pictures' libraries are imported when a card is drawn, so that a rollback do
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from registry.facade import Registry
 
 _KINDS = ("decision", "timeline")
+_ODD = re.compile(r"[^a-z0-9]+")
 
 _seen: set[str] = set()  # where cards are; a card is replaced by its next version, and not taken away
 
@@ -68,10 +70,11 @@ def publish_cards(reference: str, alias: str = CHAMPION, registry: str | None = 
 def key_of(model: str, kind: str) -> str:
     """The key of a card.
 
-    Prefect's keys know letters, digits and dashes only; names that differ in a dot alone differ at the end.
+    Prefect's keys know small letters, digits and single dashes only; names that differ in anything else
+    differ at the end.
     """
     name = f"model-{model}-{kind}"
-    key = name.replace(".", "-").replace("_", "-")
+    key = _ODD.sub("-", name.lower())
     return key if key == name else f"{key}-{sha256(name.encode()).hexdigest()[:6]}"
 
 

@@ -44,8 +44,8 @@ _OFFERS = "x-offers"
 _VERSIONS = "versions"
 _PAGE = 200  # the most that the server gives at once
 
-_MODEL = "[a-z0-9._-]+"
-_ALIAS = "[a-z][a-z0-9-]*"
+_MODEL = "[A-Za-z0-9_]([A-Za-z0-9_. -]*[A-Za-z0-9_])?"
+_ALIAS = "(?!-)[0-9]*[A-Za-z_-][A-Za-z0-9_-]*"
 
 # The patterns are in the schema alone: the form shows them to whoever broke them, so they are short, and the
 # flow's own steps refuse what is left in better words.

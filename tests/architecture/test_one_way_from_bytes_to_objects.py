@@ -19,8 +19,9 @@ LIBRARIES = {
     *("runpy", "code", "codeop", "jsonpickle", "numexpr"),
 }
 ARGUED = {("registry/tasks/runners.py", "joblib.cpu_count")}  # counts, and loads nothing
+LOADERS_OF_MLFLOW = ("mlflow.pyfunc", "mlflow.sklearn", "mlflow.models")
 BUILT_IN = {"eval", "exec", "compile", "__import__"}
-CALLS = BUILT_IN | {"read_pickle", "read_hdf", "unsafe_load", "full_load"}
+CALLS = BUILT_IN | {"read_pickle", "read_hdf", "unsafe_load", "full_load", "load_model"}
 NAMED = {"allow_pickle", "Loader"}
 
 
@@ -66,8 +67,16 @@ def test_nothing_else_loads_what_could_run_code() -> None:
         for path in _files()
         if path != GATE
         for offence in _offences(ast.parse(path.read_text()))
+        if not _speaks_mlflow(path, offence)
     }
     assert found == ARGUED
+
+
+def _speaks_mlflow(path: Path, offence: str) -> bool:
+    """Whether it is an import by which MLflow is served, and no model of its is loaded."""
+    if not path.is_relative_to(ROOT / "registry" / "mlflow") or offence.partition(".")[0] != "mlflow":
+        return False
+    return not offence.startswith(LOADERS_OF_MLFLOW)
 
 
 def test_the_gate_itself_is_seen() -> None:
@@ -80,6 +89,8 @@ def test_the_gate_itself_is_seen() -> None:
         "import pickle",
         "import joblib as jl",
         "from torch import load",
+        "from mlflow.pyfunc import load_model",
+        "mlflow.sklearn.load_model(uri)",
         "def late():\n    import cloudpickle",
         "from importlib import import_module\nimport_module('dill')",
         "eval('1')",

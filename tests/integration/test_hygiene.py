@@ -186,7 +186,7 @@ def test_a_key_is_one_line_that_people_can_read(twins: Twins, door: str, poison:
 
 
 NO_NAMES = [
-    *("", " ", ".", "..", "a/b", "a\\b", "%2e%2e", "x" * 300, NFC, NFD, f"a{TURNS}", "CON"),
+    *("", " ", ".", "..", "a/b", "a\\b", "%2e%2e", "x" * 300, NFC, NFD, f"a{TURNS}", "-x"),
     *("\N{PILE OF POO}", "a\n", "a\0", "\ud800", "../a", "churn@1@2"),
 ]
 NAMES: dict[str, Door] = {
@@ -243,7 +243,7 @@ VALUES: dict[str, Door] = {
 }
 
 
-@pytest.mark.parametrize("poison", ["a\0b", "a\ud800", "x" * 5_001], ids=["NUL", "surrogate", "long"])
+@pytest.mark.parametrize("poison", ["a\0b", "a\ud800", "x" * 100_001], ids=["NUL", "surrogate", "long"])
 @pytest.mark.parametrize("door", VALUES)
 def test_a_tag_has_a_value_that_every_database_keeps(twins: Twins, door: str, poison: str) -> None:
     [said] = refusals(twins, VALUES[door], poison)

@@ -32,7 +32,10 @@ HOLDOUT = make_dataset(rows=500, seed=1, name="february")
 MARCH = make_dataset(rows=100, seed=2, name="march")
 POLICY = PromotionPolicy(checks=(Better("accuracy"),))
 EAGER = RetentionPolicy(keep_last=0, keep_younger_than=timedelta(0))
-MUTABLE = {"model_artifact", "model_artifact_file", "pin", "model_tag", "version_tag", "trusted_type"}
+MUTABLE = {
+    *("model_artifact", "model_artifact_file", "pin", "model_tag", "version_tag", "trusted_type"),
+    *("model_profile", "version_profile"),
+}
 EVIDENCE = sorted(Row.metadata.tables.keys() - MUTABLE)
 OURS = sorted([*Row.metadata.tables, VERSION_TABLE])
 

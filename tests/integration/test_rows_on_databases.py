@@ -199,6 +199,19 @@ A_TAG: Row = {"key": "team", "value": "risk", "set_by": "ada", "set_at": NOON}
 A_MODEL_TAG: Row = A_TAG | {"model": "churn"}
 A_VERSION_TAG: Row = A_TAG | {"model": "churn", "number": 1, "digest": digest("tag"), "registered_at": NOON}
 A_SIGNATURE: Row = {"model": "churn", "number": 1, "key_id": "k1", "envelope": "{}", "signed_at": NOON}
+A_SOURCE: Row = {
+    "model": "churn",
+    "number": 1,
+    "uri": "s3://models/1",
+    "run_id": "a1",
+    "run_link": None,
+    "model_id": None,
+    "metrics": "{}",
+}
+A_DELETION: Row = {"model": "churn", "number": 1, "reason": "unused", "deleted_by": "ada", "deleted_at": NOON}
+A_PROFILE: Row = {"description": "who leaves", "changed_by": "ada", "changed_at": NOON}
+A_MODEL_PROFILE: Row = A_PROFILE | {"model": "churn", "deleted_after": None}
+A_VERSION_PROFILE: Row = A_PROFILE | {"model": "churn", "number": 1, "stage": "None"}
 SUSPECT: Row = {"status": "suspect", "alarm": 3, "healthy": 0}
 HELD: list[tuple[str, Row]] = [
     ("dataset", dataset(JANUARY)),
@@ -220,6 +233,10 @@ HELD: list[tuple[str, Row]] = [
     ("model_tag", A_MODEL_TAG),
     ("version_tag", A_VERSION_TAG),
     ("signature", A_SIGNATURE),
+    ("version_source", A_SOURCE),
+    ("version_deletion", A_DELETION),
+    ("model_profile", A_MODEL_PROFILE),
+    ("version_profile", A_VERSION_PROFILE),
     ("registration", A_REGISTRATION),
     ("evaluation", AN_EVALUATION),
     ("metric", A_METRIC),
@@ -230,7 +247,10 @@ HELD: list[tuple[str, Row]] = [
     ("observation", observation(2)),
     ("announcement", AN_ANNOUNCEMENT),
 ]
-MUTABLE = {"model_artifact", "model_artifact_file", "pin", "model_tag", "version_tag"}
+MUTABLE = {
+    *("model_artifact", "model_artifact_file", "pin", "model_tag", "version_tag"),
+    *("model_profile", "version_profile"),
+}
 TABLES = [table for table in dict.fromkeys(table for table, _ in HELD) if table not in MUTABLE]
 
 PURGED: Row = {"purged_at": NOON, "purged_by": "ada", "purged_because": "retention"}
@@ -253,8 +273,10 @@ MAY_FOLLOW: dict[str, tuple[str, Row]] = {
         "ledger_entry",
         entry(1, **FIRST_OF_ANOTHER, kind="held", in_force=0, in_force_since=0),
     ),
-    "the longest alias": ("ledger_entry", entry(1, **FIRST_OF_ANOTHER | {"alias": "a-7" + "z" * 61})),
+    "the longest alias": ("ledger_entry", entry(1, **FIRST_OF_ANOTHER | {"alias": "7_A-" + "z" * 252})),
+    "an alias with a capital": ("ledger_entry", entry(1, **FIRST_OF_ANOTHER | {"alias": "Champion"})),
     "a version": ("model_version", version(4)),
+    "a version trained on rows that nobody names": ("model_version", version(4, trained_on=None)),
     "the first version of a model": ("model_version", version(1, model="unborn")),
     "a version whose training was registered, and lost its bytes": (
         "model_version",
@@ -266,9 +288,15 @@ MAY_FOLLOW: dict[str, tuple[str, Row]] = {
     "a file of a folder": ("model_artifact_file", A_FILE | {"path": "vocabulary.txt"}),
     "a pin": ("pin", A_PIN | {"number": 2}),
     "a tag": ("version_tag", A_VERSION_TAG | {"number": 2}),
-    "the longest tag": ("version_tag", A_VERSION_TAG | {"key": "k" * 250, "value": "v" * 5_000}),
+    "the longest tag": ("version_tag", A_VERSION_TAG | {"key": "k" * 250, "value": "v" * 100_000}),
     "an empty tag": ("version_tag", A_VERSION_TAG | {"key": "k", "value": ""}),
     "a tag of a model": ("model_tag", A_MODEL_TAG | {"key": "stage"}),
+    "a source": ("version_source", A_SOURCE | {"number": 2, "run_id": None}),
+    "a deletion": ("version_deletion", A_DELETION | {"number": 2}),
+    "a description of a model": ("model_profile", A_MODEL_PROFILE | {"model": "fraud"}),
+    "a model that was deleted": ("model_profile", A_MODEL_PROFILE | {"model": "fraud", "deleted_after": 4}),
+    "a description": ("version_profile", A_VERSION_PROFILE | {"number": 2}),
+    "an archived version": ("version_profile", A_VERSION_PROFILE | {"number": 2, "stage": "Archived"}),
     "a signature": ("signature", A_SIGNATURE | {"number": 2}),
     "a signature by another key of the longest name": ("signature", A_SIGNATURE | {"key_id": "k" * 128}),
     "a dataset": ("dataset", dataset(digest("march"))),
@@ -278,10 +306,10 @@ MAY_FOLLOW: dict[str, tuple[str, Row]] = {
     "a metric that is a whole number": ("metric", A_METRIC | {"name": "max_error", "value": -1}),
     "the largest finite metric": ("metric", A_METRIC | {"name": "r2", "value": 1.7976931348623157e308}),
     "the smallest finite metric": ("metric", A_METRIC | {"name": "r2", "value": -1.7976931348623157e308}),
-    "a model": ("registered_model", {"name": "eu.churn_2-a", "last_version": 0, "created_at": NOON}),
+    "a model": ("registered_model", {"name": "Eu.churn_2- a", "last_version": 0, "created_at": NOON}),
     "a model of the longest name": (
         "registered_model",
-        {"name": "7" * 128, "last_version": 0, "created_at": NOON},
+        {"name": "7" * 256, "last_version": 0, "created_at": NOON},
     ),
     "an observation": ("observation", observation(3)),
     "an observation that raises an alarm": ("observation", observation(3, **SUSPECT)),
@@ -344,14 +372,15 @@ def names(refused_by: str, follows: str, column: str, values: Sequence[str]) -> 
 
 GAP, MOVES = "ck_ledger_entry_sequence_has_no_gap", "ck_ledger_entry_moves_what_its_kind_says"
 NOT_DIGESTS = ["", "abc", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "0x" + "a" * 62, " " + "a" * 63]
-NOT_ALIASES = ["", "7", "7th", "latest", "Champion", "-a", "a b", "a@b", "a_b", "é", "a" * 65, "champion\n"]
+NOT_ALIASES = ["", "7", "07", "latest", "Latest", "-a", "a b", "a@b", "a.b", "é", "a" * 257, "champion\n"]
 NOT_MODELS = [
     "",
     "a@b",
     "a/b",
     "a\\b",
-    "Churn",
-    "churn eu",
+    "a:b",
+    " a",
+    "a ",
     "é",
     "a\n",
     ".",
@@ -359,7 +388,7 @@ NOT_MODELS = [
     "-a",
     "a-",
     "a..b",
-    "a._b",
+    "a.",
     "a" * 300,
 ]
 ANOTHER = "the first entry of another alias"
@@ -472,10 +501,15 @@ CORRUPTIONS = {
         for column in PURGED
     },
     **names("ck_version_tag_key_has_a_length", "a tag", "key", ["", "k" * 251]),
-    **names("ck_version_tag_value_has_a_length", "a tag", "value", ["v" * 5_001]),
+    **names("ck_version_tag_value_has_a_length", "a tag", "value", ["v" * 100_001]),
     **names("ck_version_tag_digest_is_sha256", "a tag", "digest", NOT_DIGESTS),
     **names("ck_model_tag_key_has_a_length", "a tag of a model", "key", ["", "k" * 251]),
-    **names("ck_model_tag_value_has_a_length", "a tag of a model", "value", ["v" * 5_001]),
+    **names("ck_model_tag_value_has_a_length", "a tag of a model", "value", ["v" * 100_001]),
+    **names("ck_version_deletion_has_a_reason", "a deletion", "reason", ["", "   "]),
+    **names("ck_version_profile_stage_is_known", "a description", "stage", ["", "Production", "archived"]),
+    "a model deleted before its first version": Corruption(
+        "ck_model_profile_deleted_after_counts", "a model that was deleted", {"deleted_after": -1}
+    ),
     **names("ck_pin_has_a_reason", "a pin", "reason", ["", "   "]),
     **names("ck_signature_key_id_has_a_length", "a signature", "key_id", ["", "k" * 129]),
     "a second signature by a key": Corruption("pk_signature", "a signature", {"number": 1}),
@@ -643,6 +677,18 @@ DANGLING = {
     "a tag of a model that does not exist": Corruption(
         "fk_model_tag_model", "a tag of a model", {"model": "spam"}
     ),
+    "a source of a version that does not exist": Corruption(
+        "fk_version_source_model_number", "a source", {"number": 4}
+    ),
+    "a deletion of a version that does not exist": Corruption(
+        "fk_version_deletion_model_number", "a deletion", {"number": 4}
+    ),
+    "a description of a version that does not exist": Corruption(
+        "fk_version_profile_model_number", "a description", {"number": 4}
+    ),
+    "a description of a model that does not exist": Corruption(
+        "fk_model_profile_model", "a description of a model", {"model": "spam"}
+    ),
     "a pin of a version that does not exist": Corruption("fk_pin_model_number", "a pin", {"number": 4}),
     "a signature of a version that does not exist": Corruption(
         "fk_signature_model_number", "a signature", {"number": 4}
@@ -684,6 +730,10 @@ OF_ANOTHER_TYPE = {
     "a tag of bytes": ("a tag", {"value": b"risk"}),
     "a tag whose time is a number": ("a tag", {"registered_at": 1_772_539_200}),
     "a tag of a model of bytes": ("a tag of a model", {"key": b"team"}),
+    "a source of bytes": ("a source", {"uri": b"s3://models/2"}),
+    "a deletion whose time is a number": ("a deletion", {"deleted_at": 1_772_539_200}),
+    "a description of bytes": ("a description", {"description": b"who leaves"}),
+    "a count of versions in words": ("a description of a model", {"deleted_after": "many"}),
     "an envelope of bytes": ("a signature", {"envelope": b"{}"}),
     "a size in words": ("a version", {"artifact_bytes": "many"}),
     "rows counted in words": ("a dataset", {"rows": "many"}),
@@ -821,6 +871,8 @@ CHANGES_OF_POSTGRESQL = {
 }
 KEYS = {
     "signature": ["model", "number", "key_id"],
+    "version_source": ["model", "number"],
+    "version_deletion": ["model", "number"],
     "registered_model": ["name"],
     "dataset": ["fingerprint"],
     "model_version": ["model", "number"],
@@ -887,6 +939,10 @@ REPLACEMENTS = {
         "registration",
         A_REGISTRATION | {"key": "tuesday", "rowid": 1},
     ),
+    "a source by its key": ("version_source", A_SOURCE | {"uri": "elsewhere"}),
+    "a source by its place in the file": ("version_source", A_SOURCE | {"number": 2, "rowid": 1}),
+    "a deletion by its key": ("version_deletion", A_DELETION | {"reason": "another"}),
+    "a deletion by its place in the file": ("version_deletion", A_DELETION | {"number": 2, "rowid": 1}),
     "an observation by its place in the stream": ("observation", observation(1, batch="another")),
     "an observation by its batch": ("observation", observation(3, batch="day 1")),
     "an observation by its place in the file": ("observation", observation(3, rowid=1)),
@@ -951,9 +1007,11 @@ def test_a_type_can_be_distrusted(way: Way) -> None:
         "DELETE FROM version_tag",
         "UPDATE model_tag SET value = 'growth'",
         "DELETE FROM model_tag",
+        "UPDATE model_profile SET description = 'who stays'",
+        "UPDATE version_profile SET stage = 'Archived'",
     ],
 )
-def test_what_is_about_bytes_changes_and_so_do_tags(way: Way, change: str) -> None:
+def test_what_is_about_bytes_changes_and_so_do_notes(way: Way, change: str) -> None:
     assert way.run(change) > 0
 
 
@@ -973,6 +1031,8 @@ def test_an_artifact_that_a_row_refers_to_stays(way: Way) -> None:
         "pin SET reason = x'61'",
         "version_tag SET value = x'61'",
         "model_tag SET key = x'61'",
+        "model_profile SET description = x'61'",
+        "version_profile SET description = x'61'",
     ],
 )
 @on("sqlite", "sqlite as it comes")

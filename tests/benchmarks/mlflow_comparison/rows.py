@@ -87,15 +87,16 @@ def move_an_alias_by_mlflow(lab: Lab, place: str) -> Line:
         name="move an alias by MLflow's client",
         place=place,
         ways={
-            "ours": lambda: moved(theirs.opened(f"prefect-registry+{_plain_url(lab, place)}")),
+            "ours": lambda: moved(theirs.opened(lab.new_database("SQLite"), _as_mlflow_has_it(lab, place))),
             "MLflow": lambda: moved(lab.mlflow(place)),
         },
         targets={"MLflow": 50},
     )
 
 
-def _plain_url(lab: Lab, place: str) -> str:
-    return url_of(lab.filled(place, lab.sizes.many)).replace("+psycopg", "")
+def _as_mlflow_has_it(lab: Lab, place: str) -> str:
+    """The address of the largest registry for MLflow."""
+    return f"prefect-registry+{url_of(lab.filled(place, lab.sizes.many)).replace('+psycopg', '')}"
 
 
 def register_a_version(lab: Lab, place: str) -> Line:

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 PRESENT = mlflow is not None
 
 
-def opened(url: str) -> Any:
-    """A client of the registry at *url*, whose tables are made if need be."""
+def opened(url: str, registry_url: str | None = None) -> Any:
+    """A client of the registry at *url*, or at another one; MLflow's tables are made if need be."""
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    client = mlflow.MlflowClient(tracking_uri=url, registry_uri=url)
+    client = mlflow.MlflowClient(tracking_uri=url, registry_uri=registry_url or url)
     client.search_registered_models()  # opens the database
     return client
 
