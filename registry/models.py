@@ -57,6 +57,7 @@ def create(
         if not new or description:
             profile = touch_model(session, name, store)
             profile.description, profile.deleted_after = description, None
+            profile.changed_at = row.created_at
         session.exec(delete(ModelTag).where(col(ModelTag.model) == name))
         session.add_all([Tags(store).row(row, key, value) for key, value in tags.items()])
         return True

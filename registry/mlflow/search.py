@@ -19,7 +19,7 @@ from mlflow.store.model_registry import (
     SEARCH_REGISTERED_MODEL_MAX_RESULTS_THRESHOLD,
 )
 from mlflow.utils.search_utils import SearchModelUtils, SearchModelVersionUtils, SearchUtils
-from sqlalchemy import DateTime, and_, func, literal, or_, select
+from sqlalchemy import and_, func, literal, or_, select
 
 from registry.database import reading
 from registry.limits import brief
@@ -87,7 +87,9 @@ class _Asked:
         return [row for row, *_ in kept], self._next(kept[-1][1:]) if len(found) > self.most else None
 
     def _next(self, place: Sequence[Any]) -> str:
-        told = json.dumps([value.isoformat() if isinstance(value, datetime) else value for value in place])
+        told = json.dumps(
+            [{"at": value.isoformat()} if isinstance(value, datetime) else value for value in place]
+        )
         return urlsafe_b64encode(f"{self.seal}{told}".encode()).decode()
 
     def _place(self, token: str) -> list[Any]:
@@ -96,10 +98,9 @@ class _Asked:
             place = json.loads(text[_SEAL:])
             if text[:_SEAL] == self.seal and len(place) == len(self.orders):
                 return [
-                    datetime.fromisoformat(value) if isinstance(order.column.type, DateTime) else value
-                    for order, value in zip(self.orders, place, strict=True)
+                    datetime.fromisoformat(each["at"]) if isinstance(each, dict) else each for each in place
                 ]
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, KeyError):
             pass
         raise refused(f"Invalid page token {brief(token)!r}: pass the token of the page before, same search")
 
@@ -178,7 +179,8 @@ def _attribute(clause: Clause, columns: dict[str, ColumnElement[Any]], dialect: 
     key, comparator, value = clause["key"], clause["comparator"], clause["value"]
     numeric = key in SearchModelVersionUtils.NUMERIC_ATTRIBUTES
     known = SearchModelVersionUtils.VALID_NUMERIC_ATTRIBUTE_COMPARATORS if numeric else (*_ANY, *_LISTS)
-    if key not in columns or comparator not in known:
+    listed = isinstance(value, list | tuple)
+    if key not in columns or comparator not in known or listed != (comparator in _LISTS):
         raise refused(f"Invalid comparator {comparator!r} for attribute {key!r}")
     if numeric:
         try:

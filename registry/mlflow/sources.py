@@ -287,6 +287,8 @@ def _found(told: Told) -> Iterator[Path]:
 
 
 def _local(source: str) -> Path | None:
+    if not source.strip():
+        raise FileNotFoundError("it is empty")
     parts = urlsplit(source)
     if parts.scheme not in {"", "file"}:
         return None

@@ -729,7 +729,7 @@ def test_a_refusal_also_comes_as_json(run: Terminal, registry: Registry, data: s
         ("show churn", 2, "'churn' does not refer to a version: write name@7, name@champion or name@latest"),
         ("show churn@", 2, "does not refer to a version"),
         ("resolve churn@[red]", 2, "'churn@[red]' does not refer to a version"),
-        ("history Churn!", 2, "'Churn!' is not a valid model name: use 1 to 128 of a-z"),
+        ("history Churn!", 2, "'Churn!' is not a valid model name: use 1 to 256 of a-z"),
         ("versions churn@1", 2, "'churn@1' is not a valid model name"),
         ("history churn --alias 7", 2, "'7' is not a valid alias"),
         ("assign churn@1 latest --reason x", 2, "'latest' is not a valid alias"),

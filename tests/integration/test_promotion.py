@@ -193,7 +193,7 @@ def test_a_slice_that_is_harmed_keeps_the_champion(registry: Registry) -> None:
         ({"holdout": Dataset.from_frame(holdout().frame.drop(columns="wind"), "late")}, SchemaMismatch),
         ({"holdout": training()}, TrainingDataAsEvidence),
         ({"holdout": training(), "policy": GREEDY}, TrainingDataAsEvidence),
-        ({"alias": "Champion"}, InvalidName),
+        ({"alias": "the champion"}, InvalidName),
         ({"alias": "latest"}, InvalidName),
     ],
 )

@@ -10,12 +10,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, insert
 
 from registry.exceptions import InvalidName, ModelNotFound
 from registry.search import Page, Ranking, Search, find, fingerprint_of
 from registry.store import Origin, Store
-from registry.tables import Evaluation, Metric
+from registry.tables import Evaluation, Metric, VersionDeletion
 from registry.tags import Tags
 from tests.benchmarks import filling
 from tests.benchmarks.filling import METRIC
@@ -338,7 +338,19 @@ def crowded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         url = server.url("crowded")
     with closing(Store.open(url, Origin(actor="ada"))) as store:
         filling.fill(store, {"churn": 2_000} | {f"model-{number}": 3 for number in range(600)})
+        delete_some(store)
         yield store
+
+
+def delete_some(store: Store) -> None:
+    """Delete so many that to look for one is worth its while."""
+    with store.engine.begin() as connection:
+        gone = [
+            VersionDeletion(model="churn", number=number, reason="a test", deleted_by="ada")
+            for number in range(1, 900)
+        ]
+        connection.execute(insert(VersionDeletion), [row.model_dump() for row in gone])
+    filling.tidy(store.engine)
 
 
 def plan(store: Store, search: Search, after: str | None) -> str:
