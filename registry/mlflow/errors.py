@@ -10,7 +10,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import (
     INTERNAL_ERROR,
     INVALID_PARAMETER_VALUE,
-    INVALID_STATE,
     PERMISSION_DENIED,
     RESOURCE_CONFLICT,
     RESOURCE_DOES_NOT_EXIST,
@@ -31,7 +30,6 @@ from registry.exceptions import (
     PickleNotAllowed,
     RegistryError,
     SignatureError,
-    StillNeeded,
 )
 
 if TYPE_CHECKING:
@@ -43,8 +41,7 @@ R = TypeVar("R")
 _CODES: tuple[tuple[type[RegistryError], int], ...] = (
     (AliasNotSet, INVALID_PARAMETER_VALUE),  # as MLflow's own stores have it
     (NotFound, RESOURCE_DOES_NOT_EXIST),
-    (StillNeeded, INVALID_STATE),
-    (Conflict, RESOURCE_CONFLICT),
+    (Conflict, RESOURCE_CONFLICT),  # which no client tries again
     (PermissionMissing, PERMISSION_DENIED),
     (PickleNotAllowed, PERMISSION_DENIED),
     (SignatureError, PERMISSION_DENIED),

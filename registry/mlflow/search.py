@@ -19,10 +19,12 @@ from mlflow.store.model_registry import (
     SEARCH_REGISTERED_MODEL_MAX_RESULTS_THRESHOLD,
 )
 from mlflow.utils.search_utils import SearchModelUtils, SearchModelVersionUtils, SearchUtils
-from sqlalchemy import and_, func, literal, or_, select
+from sqlalchemy import Integer, and_, func, literal, or_, select
+from sqlmodel.sql.sqltypes import UTCDateTime
 
 from registry.database import reading
-from registry.limits import brief
+from registry.exceptions import InvalidValue
+from registry.limits import LARGEST_NUMBER, brief, check_text, check_time
 from registry.mlflow.entities import undeleted, updated_at
 from registry.mlflow.errors import refused
 from registry.tables import ModelVersion, RegisteredModel, Row, canonical_json
@@ -65,6 +67,14 @@ class _Order:
         there = literal(value, self.column.type)
         return self.column > there if self.rises else self.column < there
 
+    def takes(self, value: Any) -> bool:
+        """Whether the column could have this *value*."""
+        if isinstance(self.column.type, Integer):
+            return type(value) is int and 0 < value <= LARGEST_NUMBER
+        if isinstance(self.column.type, UTCDateTime):
+            return isinstance(value, datetime)
+        return isinstance(value, str)
+
 
 @dataclass(frozen=True)
 class _Asked:
@@ -95,12 +105,14 @@ class _Asked:
     def _place(self, token: str) -> list[Any]:
         try:
             text = urlsafe_b64decode(token).decode()
-            place = json.loads(text[_SEAL:])
-            if text[:_SEAL] == self.seal and len(place) == len(self.orders):
-                return [
-                    datetime.fromisoformat(each["at"]) if isinstance(each, dict) else each for each in place
-                ]
-        except (ValueError, TypeError, KeyError):
+            place = [
+                check_time(datetime.fromisoformat(each["at"])) if isinstance(each, dict) else each
+                for each in json.loads(text[_SEAL:])
+            ]
+            fits = [order.takes(value) for order, value in zip(self.orders, place, strict=True)]
+            if text[:_SEAL] == self.seal and all(fits):
+                return place
+        except (ValueError, TypeError, KeyError, RecursionError, InvalidValue):
             pass
         raise refused(f"Invalid page token {brief(token)!r}: pass the token of the page before, same search")
 
@@ -110,7 +122,7 @@ def models(
 ) -> tuple[list[RegisteredModel], str | None]:
     """The models that a search finds, a page of them, and the token of the next page."""
     _check_most(most, SEARCH_REGISTERED_MODEL_MAX_RESULTS_THRESHOLD)
-    clauses = SearchModelUtils.parse_search_filter(filter_string)
+    clauses = _clauses(SearchModelUtils, filter_string)
     updated = updated_at(store.engine.dialect.name)
     columns = {
         "name": _MODEL.c.name,
@@ -136,7 +148,7 @@ def versions(
 ) -> tuple[list[ModelVersion], str | None]:
     """The versions that a search finds, a page of them, and the token of the next page."""
     _check_most(most, SEARCH_MODEL_VERSION_MAX_RESULTS_THRESHOLD)
-    clauses = SearchModelVersionUtils.parse_search_filter(filter_string)
+    clauses = _clauses(SearchModelVersionUtils, filter_string)
     columns: dict[str, ColumnElement[Any]] = {
         "name": _VERSION.c.model,
         "version_number": _VERSION.c.number,
@@ -171,6 +183,23 @@ def versions(
 # Conditions
 
 
+def _clauses(grammar: type[SearchUtils], filter_string: str | None) -> list[Clause]:
+    """What the *filter_string* asks for.
+
+    Raises:
+        InvalidName: No database could look for this text.
+        MlflowException: It is not of the *grammar*.
+    """
+    text = check_text("text", filter_string or "")
+    try:
+        clauses: list[Clause] = grammar.parse_search_filter(text)
+    except ValueError as error:  # of MLflow's parser, which knows IS NULL where its grammar does not
+        raise refused(
+            f"Invalid filter {brief(text)!r}: compare by =, !=, LIKE, ILIKE, IN or NOT IN"
+        ) from error
+    return clauses
+
+
 def _of(clause: Clause) -> bool:
     return bool(clause["type"] == "attribute")
 
@@ -189,6 +218,7 @@ def _attribute(clause: Clause, columns: dict[str, ColumnElement[Any]], dialect: 
             value = None
         if value is None:
             raise refused(f"Invalid value for numeric attribute {key!r}: {clause['value']!r}")
+        value = min(max(value, 0), LARGEST_NUMBER + 1)  # compares alike, and every database has room for it
     return _compared(columns[key], comparator, value, dialect)
 
 

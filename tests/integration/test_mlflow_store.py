@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
@@ -23,6 +25,7 @@ from sklearn.dummy import DummyClassifier
 from registry import Registry, RetentionPolicy
 from registry.mlflow.locations import backend_at
 from registry.mlflow.store import RegistryStore
+from registry.signing import keys
 from tests.examples import fit, make_dataset
 from tests.integration.conftest import KINDS
 from tests.mlflow_registries import MLMODEL
@@ -186,6 +189,9 @@ def test_a_model_is_made_once(store: Store) -> None:
     prompt = [tag(IS_PROMPT_TAG_KEY, "true")]
     told = refusal("RESOURCE_ALREADY_EXISTS", lambda: store.create_registered_model("churn", prompt))
     assert "already taken by a registered model" in told
+    store.create_registered_model("greet", prompt)
+    told = refusal("RESOURCE_ALREADY_EXISTS", lambda: store.create_registered_model("greet"))
+    assert "already taken by a prompt" in told
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a/b", "a:b", "..", "chürn", "a@b", "x" * 257, "a\0", None])
@@ -253,7 +259,7 @@ def test_a_deleted_model_comes_back_empty_and_its_numbers_go_on(
 def test_a_model_with_a_version_in_force_is_not_deleted(store: Store, add: Callable[..., Any]) -> None:
     add()
     store.set_registered_model_alias("churn", "champion", 1)
-    told = refusal("INVALID_STATE", lambda: store.delete_registered_model("churn"))
+    told = refusal("RESOURCE_CONFLICT", lambda: store.delete_registered_model("churn"))
     assert "in force as champion" in told
     store.delete_registered_model_alias("churn", "champion")
     store.delete_registered_model("churn")
@@ -397,7 +403,7 @@ def test_a_version_is_deleted_unless_it_is_in_force(
     add()
     add()
     store.set_registered_model_alias("churn", "champion", 2)
-    told = refusal("INVALID_STATE", lambda: store.delete_model_version("churn", 2))
+    told = refusal("RESOURCE_CONFLICT", lambda: store.delete_model_version("churn", 2))
     assert "in force as champion: clear the alias, or move it" in told
     assert store.get_model_version("churn", 2).aliases == ["champion"]
     store.set_registered_model_alias("churn", "champion", 1)
@@ -414,7 +420,7 @@ def test_a_version_is_deleted_unless_it_is_in_force(
 def test_a_pinned_version_is_not_deleted(store: Store, add: Callable[..., Any], registry: Registry) -> None:
     add()
     registry.pin("churn@1", reason="an audit")
-    assert "pinned" in refusal("INVALID_STATE", lambda: store.delete_model_version("churn", 1))
+    assert "pinned" in refusal("RESOURCE_CONFLICT", lambda: store.delete_model_version("churn", 1))
 
 
 def test_tags_of_a_version_come_change_and_go(store: Store, add: Callable[..., Any]) -> None:
@@ -447,6 +453,15 @@ def test_text_that_some_database_could_not_keep_is_refused_on_each(
     ):
         refusal("INVALID_PARAMETER_VALUE", step)
     assert len(store.search_model_versions()) == len(store.search_registered_models()) == 1
+
+
+@pytest.mark.parametrize("part", ["source", "run_id", "run_link", "model_id"])
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800"])
+def test_what_is_said_of_a_source_is_text_that_each_database_keeps(
+    store: Store, add: Callable[..., Any], part: str, text: str
+) -> None:
+    refusal("INVALID_PARAMETER_VALUE", lambda: add(**{"run_id": "a1", part: text}))
+    assert list(store.search_model_versions()) == []
 
 
 def test_the_longest_description_and_tag_are_kept(store: Store, add: Callable[..., Any]) -> None:
@@ -644,6 +659,11 @@ def test_versions_are_found_by(library: Store, asked: str | None, found: list[st
         "tags.a IN ('b')",
         "name LIKE ('a')",
         "name = 'a'; DROP TABLE model_version",
+        "name IS NULL",
+        "tags.a IS NOT NULL",
+        "creation_timestamp > 1",
+        "name = 'a\0'",
+        "tags.a LIKE '\ud800'",
     ],
 )
 def test_a_filter_outside_of_the_grammar_is_refused(library: Store, asked: str) -> None:
@@ -656,6 +676,16 @@ def test_a_filter_outside_of_the_grammar_is_refused(library: Store, asked: str) 
 )
 def test_a_comparison_that_means_nothing_is_refused(library: Store, asked: str) -> None:
     refusal("INVALID_PARAMETER_VALUE", lambda: library.search_model_versions(asked))
+
+
+@pytest.mark.parametrize("number", [10**9, 2**31, 2**63, 10**30])
+def test_a_number_that_no_version_has_compares_like_any_other(library: Store, number: int) -> None:
+    found = {
+        comparator: len(library.search_model_versions(f"version_number {comparator} {number}"))
+        for comparator in ("=", "!=", "<", "<=", ">", ">=")
+    }
+    assert found == {"=": 0, "!=": 6, "<": 6, "<=": 6, ">": 0, ">=": 0}
+    assert len(library.search_model_versions(f"version_number > -{number}")) == 6
 
 
 def test_text_in_a_filter_is_text(library: Store) -> None:
@@ -758,10 +788,46 @@ def test_a_token_of_another_search_is_refused(library: Store) -> None:
     refusal("INVALID_PARAMETER_VALUE", lambda: library.search_registered_models(page_token=token))
 
 
+MOMENT = {"at": "2026-01-01T00:00:00+00:00"}
+PLACES: dict[str, list[Any]] = {
+    "text": ["x", "y", "z"],
+    "moments": [MOMENT, MOMENT, MOMENT],
+    "nothing": [None, None, None],
+    "lists": [[1], [2], [3]],
+    "no zone": [{"at": "2026-01-01"}, "a", 1],
+    "no year": [{"at": "9999-12-31T23:59:59-23:59"}, "a", 1],
+    "a number as the moment": [{"at": 5}, "a", 1],
+    "no moment": [{}, "a", 1],
+    "NUL": [MOMENT, "a\0", 1],
+    "surrogate": [MOMENT, "a\ud800", 1],
+    "truth": [MOMENT, "a", True],
+    "a large number": [MOMENT, "a", 2**31],
+    "too few": [MOMENT, "a"],
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=list(PLACES))
+def test_a_token_that_somebody_changed_is_refused(library: Store, place: list[Any]) -> None:
+    seal = urlsafe_b64decode(library.search_model_versions(max_results=1).token)[:16]
+    token = urlsafe_b64encode(seal + json.dumps(place).encode()).decode()
+    refusal("INVALID_PARAMETER_VALUE", lambda: library.search_model_versions(page_token=token))
+
+
+def test_a_token_that_is_too_deep_is_refused(library: Store) -> None:
+    token = urlsafe_b64encode(b"0" * 16 + b"[" * 200_000).decode()
+    refusal("INVALID_PARAMETER_VALUE", lambda: library.search_model_versions(page_token=token))
+
+
 @pytest.mark.parametrize("most", [0, -1, 200_001, "5", True, None])
 def test_a_page_has_a_size(library: Store, most: Any) -> None:
     refusal("INVALID_PARAMETER_VALUE", lambda: library.search_model_versions(max_results=most))
     refusal("INVALID_PARAMETER_VALUE", lambda: library.search_registered_models(max_results=most))
+
+
+def test_a_page_has_at_most_as_much_as_mlflow_allows(library: Store) -> None:
+    assert len(library.search_model_versions(max_results=200_000)) == 6
+    assert len(library.search_registered_models(max_results=1_000)) == 3
+    refusal("INVALID_PARAMETER_VALUE", lambda: library.search_registered_models(max_results=1_001))
 
 
 # Copies
@@ -846,6 +912,57 @@ def test_a_native_version_predicts_in_mlflow(native: Callable[..., Any], registr
 
 @ignoring
 @pytest.mark.usefixtures("through_mlflow")
+def test_a_folder_of_mlflows_predicts_in_mlflow(store: Store, registry: Registry, tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    classifier = fit(TRAINING, DummyClassifier())
+    needs = ["scikit-learn"]  # else MLflow looks for them, which takes seconds
+    mlflow.sklearn.save_model(
+        classifier, str(saved), serialization_format="cloudpickle", pip_requirements=needs
+    )
+    store.create_registered_model("churn")
+    store.create_model_version("churn", str(saved))
+    shutil.rmtree(saved)
+    predicted = mlflow.pyfunc.load_model("models:/churn/1").predict(TRAINING.features)
+    assert list(predicted) == list(classifier.predict(TRAINING.features))
+    assert registry.resolve("churn@1").estimator == "mlflow.sklearn"
+
+
+@ignoring
+@pytest.mark.usefixtures("through_mlflow")
+def test_a_version_that_nobody_signed_is_not_given_out_where_a_signature_is_required(
+    add: Callable[..., Any],
+    native: Callable[..., Any],
+    uri: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add()
+    native()
+    keys.generate(tmp_path / "pipeline")
+    public = keys.SigningKey(tmp_path / "pipeline").private.public_key()
+    trusted = keys.TrustedKey.model_construct(name="pipeline", public_key=public)
+    (tmp_path / "trusted.toml").write_text(keys.trust_entry(trusted))
+    monkeypatch.setenv("MODEL_REGISTRY_TRUSTED_KEYS", str(tmp_path / "trusted.toml"))
+    monkeypatch.setenv("MODEL_REGISTRY_VERIFY", "required")
+    monkeypatch.setenv("MODEL_REGISTRY_SIGNING_KEY", str(tmp_path / "pipeline"))
+    reopen(uri)
+    for step in (mlflow.artifacts.download_artifacts, mlflow.pyfunc.load_model):
+        for name in ("models:/churn/1", "models:/native/1"):
+            told = refusal("PERMISSION_DENIED", lambda: step(name))  # noqa: B023, called at once
+            assert "bears no signature" in told
+    source = Path(add().source)
+    found = mlflow.artifacts.download_artifacts("models:/churn/2", dst_path=str(tmp_path / "found"))
+    assert Path(found, "weights").read_text() == source.name
+
+
+def reopen(uri: str) -> None:
+    """Let the registry at *uri* be opened anew, with the settings of now."""
+    backend_at(uri).rows.close()
+    backend_at.cache_clear()
+
+
+@ignoring
+@pytest.mark.usefixtures("through_mlflow")
 def test_bytes_that_changed_are_not_given_out(
     store: Store, add: Callable[..., Any], native: Callable[..., Any], registry: Registry
 ) -> None:
@@ -908,6 +1025,17 @@ def test_a_store_can_be_sent_to_another_process(store: Store, add: Callable[...,
     add()
     again = pickle.loads(pickle.dumps(store))  # noqa: S301, its own bytes
     assert again.get_model_version("churn", 1).version == 1
+
+
+def test_two_stores_of_one_uri_share_what_they_opened(
+    store: Store, add: Callable[..., Any], uri: str
+) -> None:
+    add()
+    other: Store = RegistryStore(uri)
+    opened = backend_at.cache_info().currsize
+    other.set_registered_model_alias("churn", "champion", 1)
+    assert store.get_model_version_by_alias("churn", "champion").version == 1
+    assert backend_at.cache_info().currsize == opened
 
 
 def test_the_settings_name_the_registry_of_the_bare_scheme(
