@@ -294,6 +294,7 @@ def test_mlflows_pages_show_our_versions_and_aliases(server: MlflowServer, visit
 
 
 def show(page: Page, name: str) -> None:
+    page.set_viewport_size({"width": 1500, "height": 860})
     page.goto(f"/#/models/{name}")
     for text in ("Version 1", "Version 2", "Version 3"):
         expect(page.get_by_text(text, exact=True).first).to_be_visible()

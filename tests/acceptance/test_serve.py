@@ -120,6 +120,7 @@ def where(registry: Registry) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 def test_the_quick_start_runs_what_it_is_asked_to_and_leaves_no_process(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, home: Path
 ) -> None:

@@ -1037,6 +1037,7 @@ def test_hostile_text_is_text_in_a_card(run: Terminal, registry: Registry) -> No
     assert re.findall(r'src="(?!data:image/png)', answer.out) == []
 
 
+@pytest.mark.long
 def test_a_card_is_utf_8_whatever_the_locale(registry: Registry) -> None:
     registry.assign("churn@1", reason="weil es läuft")
     answer = in_a_process(registry, "registry card churn@1", LC_ALL="C", PYTHONIOENCODING="ascii")

@@ -385,6 +385,7 @@ def fingerprints_in_another_process(hash_seed: int) -> dict[str, str]:
     return dict(json.loads(finished.stdout))
 
 
+@pytest.mark.long
 def test_two_trainings_in_two_processes_have_one_fingerprint() -> None:
     """A search remembers how long it took, so it is taken for a new one: listed, and harmless."""
     with ThreadPoolExecutor() as processes:

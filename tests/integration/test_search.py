@@ -150,6 +150,7 @@ def place(known: Known, search: Search) -> tuple[Any, ...]:
     return (version.model,) if search.alias else (version.registered_at, version.model, version.number)
 
 
+@pytest.mark.long
 def test_whatever_is_asked_for_together_is_found_in_order_on_pages_of_any_size(
     store: Store, a_version: MakeVersion, an_entry: MakeEntry
 ) -> None:
