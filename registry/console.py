@@ -125,7 +125,7 @@ def show_models(models: Sequence[tuple[RegisteredModel, dict[str, int]]], *, jso
     if json:
         _print_json([model.model_dump(mode="json") | {"aliases": aliases} for model, aliases in models])
         return
-    table = _table("model", "versions", "in force", "created")
+    table = _table("model", "last version", "in force", "created")
     for model, aliases in models:
         in_force = ", ".join(f"{alias} → {version}" for alias, version in aliases.items()) or NOTHING
         table.add_row(model.name, f"{model.last_version:,}", in_force, _minute(model.created_at))

@@ -54,6 +54,8 @@ class RegistrySettings(BaseSettings):
             it, what comes from S3 is kept where this system has its caches, and what comes from a folder
             is not.
         cache_size: How much that folder may hold, such as "10GB".
+        mlflow_sources: Of what is registered through MLflow, whether to "copy" the bytes, or only to "refer" to
+            them.
     """
 
     model_config = SettingsConfigDict(env_prefix="MODEL_REGISTRY_")
@@ -69,6 +71,7 @@ class RegistrySettings(BaseSettings):
     allow_pickle: bool = False
     cache: str = ""
     cache_size: ByteSize = ByteSize(10 * 10**9)
+    mlflow_sources: str = "copy"
 
 
 def open_backend(

@@ -32,6 +32,7 @@ from registry.exceptions import InvalidName, RegistryError
 from registry.limits import MOST_TAGS, check_text
 from registry.mlflow.errors import refused
 from registry.references import Reference
+from registry.settings import RegistrySettings
 from registry.submissions import Submission
 from registry.tables import (
     ArtifactFile,
@@ -164,7 +165,7 @@ def takes_bytes(told: Told) -> bool:
     """Whether the version is to have bytes of its own."""
     if told.tags.get(IS_PROMPT_TAG_KEY, "").lower() == "true":
         return False
-    way = os.environ.get("MODEL_REGISTRY_MLFLOW_SOURCES", "copy")
+    way = RegistrySettings().mlflow_sources
     if way not in {"copy", "refer"}:
         raise InvalidName("MODEL_REGISTRY_MLFLOW_SOURCES", way, "write copy or refer")
     return way == "copy"

@@ -132,8 +132,8 @@ def test_models_are_listed_with_what_is_in_force(run: Terminal, registry: Regist
     registry.assign("churn@1", alias="fallback", reason="the first")
     answer = run("models")
     assert (answer.status, answer.err) == (0, "")
-    assert answer.words[0] == ["model", "versions", "in", "force", "created"]
-    assert answer.lines[1].startswith("churn  3         champion → 2, fallback → 1")
+    assert answer.words[0] == ["model", "last", "version", "in", "force", "created"]
+    assert answer.lines[1].startswith("churn  3             champion → 2, fallback → 1")
 
 
 def test_an_empty_registry_says_so(run: Terminal, tmp_path: Path) -> None:
