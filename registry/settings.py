@@ -54,8 +54,7 @@ class RegistrySettings(BaseSettings):
             it, what comes from S3 is kept where this system has its caches, and what comes from a folder
             is not.
         cache_size: How much that folder may hold, such as "10GB".
-        mlflow_sources: Of what is registered through MLflow, whether to "copy" the bytes, or only to "refer" to
-            them.
+        mlflow_sources: Whether to "copy" the bytes of what comes through MLflow, or only to "refer" to them.
     """
 
     model_config = SettingsConfigDict(env_prefix="MODEL_REGISTRY_")
