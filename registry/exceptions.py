@@ -32,6 +32,7 @@
     │   ├── AliasConflict           another run moved the alias since the decision
     │   ├── DecisionConflict        another run gave the same question another answer
     │   ├── AlreadyInForce          a move that would move nothing
+    │   ├── NumberTaken             somebody registered meanwhile, so a version would get another number
     │   ├── StillNeeded             a version that is in force or pinned can't be deleted
     │   └── KeyConflict             one idempotency key, two different requests
     ├── NothingToRollBackTo
@@ -358,6 +359,15 @@ class DecisionConflict(Conflict):
         "the verdict on {reference} is {verdict!r}, but another run asked the same and wrote it {kind!r} "
         "first; decide again to read that"
     )
+
+
+@dataclass(eq=False)
+class NumberTaken(Conflict):
+    """Somebody registered a version meanwhile, so this one would get another number."""
+
+    reference: str
+    wanted: int
+    wording = "this version would be {reference}, not number {wanted}: somebody registers in this model, too"
 
 
 @dataclass(eq=False)

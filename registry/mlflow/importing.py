@@ -29,6 +29,7 @@ from registry.exceptions import (
     DatabaseUnavailable,
     InvalidName,
     InvalidValue,
+    NumberTaken,
     RegistryError,
     SignatureError,
 )
@@ -54,7 +55,7 @@ _EVIDENCE = {"source": "mlflow import"}
 _PAGE = 500
 _PROMPTS = f"tags.`{IS_PROMPT_TAG_KEY}` = 'true'"
 _STAGES = {stage: alias for alias, stage in IN_FORCE.items()}
-_FATAL = (DatabaseUnavailable, ArtifactStoreUnavailable, SignatureError, sources.NumberTaken)
+_FATAL = (DatabaseUnavailable, ArtifactStoreUnavailable, SignatureError, NumberTaken)
 """What would be wrong with every other version, too."""
 
 

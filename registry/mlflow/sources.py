@@ -28,7 +28,7 @@ from sqlmodel import col, select
 from registry import lineage, signing, storage
 from registry.contents import Folder, Put
 from registry.database import reading
-from registry.exceptions import InvalidName, RegistryError
+from registry.exceptions import InvalidName, NumberTaken, RegistryError
 from registry.limits import MOST_TAGS, check_text
 from registry.mlflow.errors import refused
 from registry.references import Reference
@@ -91,15 +91,6 @@ class Told:
     number: int | None = None
     registered_at: datetime | None = None
     deleted: str | None = None
-
-
-@dataclass(eq=False)
-class NumberTaken(RegistryError):
-    """Somebody registered a version meanwhile, so this one would get another number."""
-
-    reference: str
-    wanted: int
-    wording = "this version would be {reference}, not number {wanted}: somebody registers in this model, too"
 
 
 def told(*, local: str | None, **said: Any) -> Told:

@@ -185,7 +185,7 @@ def test_a_service_whose_champion_is_damaged_does_not_start_and_leaves_no_connec
     with pytest.raises(ArtifactCorrupted):
         Champion(MODEL)
     assert watchers() == []
-    assert opened_databases() == 0
+    assert connections(registry) == 0
 
 
 def test_a_folder_is_no_champion_that_predicts(make_registry: MakeRegistry, tmp_path: Path) -> None:
@@ -382,9 +382,10 @@ def test_the_age_tells_how_long_the_ledger_was_not_read(
 # What it opens it closes
 
 
-def opened_databases() -> int:
-    """How many connections to SQLite files this process has."""
-    return sum(os.path.realpath(link).endswith(".db") for link in Path("/proc/self/fd").iterdir())
+def connections(registry: Registry) -> int:
+    """How many connections to the file of a registry on SQLite this process has."""
+    file = os.path.realpath(registry.backend.rows.engine.url.database or "")
+    return sum(os.path.realpath(link) == file for link in Path("/proc/self/fd").iterdir())
 
 
 def test_it_closes_the_registry_that_it_opened_and_no_other(
@@ -392,13 +393,13 @@ def test_it_closes_the_registry_that_it_opened_and_no_other(
 ) -> None:
     with Champion(MODEL, registry=registry) as given:
         given.refresh()
-    assert opened_databases() == 1
+    assert connections(registry) == 1
     registry.close()
     monkeypatch.setenv("MODEL_REGISTRY_DATABASE", registry.backend.rows.name)
     monkeypatch.setenv("MODEL_REGISTRY_ARTIFACTS", registry.backend.artifacts.location)
     with Champion(MODEL) as own:
-        assert opened_databases() == 1
-    assert opened_databases() == 0
+        assert connections(registry) == 1
+    assert connections(registry) == 0
     assert answer(own) == 1
     assert watchers() == []
 
